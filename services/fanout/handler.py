@@ -1,0 +1,165 @@
+"""From a batch of event records to the records that follow from it.
+
+``plan`` is pure: records in, records out. It is total: whatever a producer wrote becomes deliveries
+(none, one or many) or one rejected record with a reason, never an exception. ``FanoutHandler`` adds
+the two waits around it: the read barrier before, the broker's acknowledgement after. It returns
+only when both are done, so that the caller may commit.
+
+Must not import Faust: that stays in ``app``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from aiokafka.structs import ConsumerRecord
+
+from services.fanout import metrics
+from shared.kafka.publisher import Position, Record
+from shared.kafka.salvage import DAMAGED_HEADER
+from shared.models.deliveries import META_HEADER, TRIGGER_EVENT, DeliveryMeta, encode_meta
+from shared.models.errors import Poison
+from shared.models.events import Coordinates, Event, decode_event
+from shared.policy.matching import Registry
+from shared.profiles.profile import Profile
+from shared.rendering.envelope import Envelope
+
+REASON_HEADER: Final = "hooklane-rejected-reason"
+FIELD_HEADER: Final = "hooklane-rejected-field"
+ORIGIN_HEADER: Final = "hooklane-rejected-origin"
+
+_log = structlog.get_logger("fanout")
+
+
+class Barrier(Protocol):
+    """Waits until the endpoint view holds everything acknowledged so far."""
+
+    async def catch_up(self) -> None:
+        """Return when it does."""
+
+
+class Sink(Protocol):
+    """Publishes records; returns when the broker has acknowledged all of them."""
+
+    async def publish(self, records: Sequence[Record]) -> list[Position]:
+        """Publish."""
+
+
+class Planner:
+    """Turns event records into delivery records and rejections. Pure but for the registry."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        profiles: Mapping[str, Profile],
+        deliveries_topic: str,
+        rejected_topic: str,
+    ) -> None:
+        self._registry = registry
+        self._envelopes = {name: Envelope(profile) for name, profile in profiles.items()}
+        self._deliveries_topic = deliveries_topic
+        self._rejected_topic = rejected_topic
+
+    def plan(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Record]:
+        """Return everything that follows from ``records``, in their order."""
+        follows: list[Record] = []
+        for record in records:
+            try:
+                follows.extend(self._deliveries(record))
+            except Poison as poison:
+                metrics.REJECTED.inc()
+                _log.info(
+                    "event_rejected",
+                    reason=poison.reason,
+                    partition=record.partition,
+                    offset=record.offset,
+                )
+                follows.append(self._rejection(record, poison))
+        return follows
+
+    def _deliveries(self, record: ConsumerRecord[bytes, bytes]) -> list[Record]:
+        event = _read(record)
+        profile = self._registry.profile_of(event.workspace_id)
+        if profile is None:
+            raise Poison(f"unknown workspace {event.workspace_id[:64]!r}", field="workspace_id")
+        problem = profile.unknown_reason(event.type)
+        if problem is not None:
+            raise Poison(problem, field="type")
+        event_type = profile.canonical(event.type)
+        if event_type == profile.events.ping:
+            raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
+        body = self._envelopes[profile.name].render(
+            event_id=event.id, event_type=event_type, created=event.created, data=event.data
+        )
+        # All that differs between two endpoints is the revision; mostly not even that.
+        headers: dict[int, tuple[tuple[str, bytes], ...]] = {}
+        follows = []
+        for endpoint in self._registry.match(event.workspace_id, event_type):
+            revision = endpoint.revision
+            if revision not in headers:
+                headers[revision] = ((META_HEADER, _meta(event, event_type, revision)),)
+            follows.append(
+                Record(self._deliveries_topic, endpoint.id.encode(), body, headers[revision])
+            )
+        return follows
+
+    def _rejection(self, record: ConsumerRecord[bytes, bytes], poison: Poison) -> Record:
+        """Return the record as received, with headers that say why and where it came from."""
+        origin = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        given = tuple((name, value or b"") for name, value in record.headers)
+        added = (
+            (REASON_HEADER, poison.reason.encode("utf-8", "replace")[:1_000]),
+            (FIELD_HEADER, (poison.field or "").encode()),
+            (ORIGIN_HEADER, msgspec.json.encode(origin)),
+        )
+        return Record(self._rejected_topic, record.key, record.value, given + added)
+
+
+def _read(record: ConsumerRecord[bytes, bytes]) -> Event:
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    for name, value in headers:
+        if name == DAMAGED_HEADER:
+            raise Poison(value.decode("utf-8", "replace"))
+    at = Coordinates(record.topic, record.partition, record.offset, record.timestamp)
+    return decode_event(record.value, headers, at)
+
+
+def _meta(event: Event, event_type: str, revision: int) -> bytes:
+    return encode_meta(
+        DeliveryMeta(
+            event_id=event.id,
+            event_type=event_type,
+            workspace_id=event.workspace_id,
+            attempt=1,
+            trigger=TRIGGER_EVENT,
+            revision=revision,
+            accepted_ms=event.accepted_ms,
+            due_ms=event.accepted_ms,
+        )
+    )
+
+
+class FanoutHandler:
+    """Handles one batch at a time; returns when all that follows from it is acknowledged."""
+
+    def __init__(self, *, planner: Planner, barrier: Barrier, sink: Sink) -> None:
+        self._planner = planner
+        self._barrier = barrier
+        self._sink = sink
+
+    async def handle(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        """Match the records and publish what follows.
+
+        Cancelled in the middle, it may have published a part; the batch is then read again and the
+        delivery workers drop what they know by its deterministic identity.
+        """
+        await self._barrier.catch_up()
+        follows = self._planner.plan(records)
+        if follows:
+            await self._sink.publish(follows)
+        metrics.EVENTS.inc(len(records))
+        metrics.PUBLISHED.inc(len(follows))

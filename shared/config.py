@@ -1,0 +1,163 @@
+"""Configuration: the only reader of the environment.
+
+Each variable is ``HOOKLANE_`` and the field's name in capitals. The environment is read once, at
+start, into one frozen struct that is validated as a whole: an unknown ``HOOKLANE_`` variable, a
+value of the wrong type or a contradiction is refused with one line that names the variable and the
+fix. Secrets do not show in ``repr``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from shared.models.errors import HooklaneError
+from shared.topics import DEFAULT_TIERS, Tiers
+
+PREFIX: Final = "HOOKLANE_"
+
+LOCAL_VARIABLES: Final = frozenset(
+    {
+        "STATE_DIR",
+        "KAFKA_PORT",
+        "MONGO_PORT",
+        "FANOUT_PROCESSES",
+        "DELIVERY_PROCESSES",
+        "RETRY_PROCESSES",
+        "RECORDER_PROCESSES",
+        "CACHE_DIR",
+        "OPTIMISE",
+    }
+)
+"""Variables of ``make run`` (``deploy/local``); the services accept and ignore them."""
+
+_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri"})
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ConfigError(HooklaneError):
+    """The environment cannot be used; the message names the variable and the fix."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of every service, with its default.
+
+    ``secret_keys`` is the key ring, ``id:base64 of 32 bytes`` separated by commas, the first one
+    encrypts. ``instance`` tells replicas of a service apart (a StatefulSet's ordinal): with it, a
+    restarted worker takes its partitions up again at once.
+    """
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    partitions: Positive = 12
+    replication_factor: Positive = 1
+    session_timeout_ms: Positive = 6_000
+    instance: str = ""
+
+    mongo_uri: str = "mongodb://127.0.0.1:27017/?w=majority&journal=true"
+    mongo_database: str = "hooklane"
+    log_retention_days: Positive = 30
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: Port = 8080
+    health_host: str = "127.0.0.1"
+    health_port: Port = 0  # 0: any free one, printed at start
+    public_url: str = ""
+
+    profiles_dir: str = ""
+    retry_tiers: str = DEFAULT_TIERS
+
+    secret_keys: str = ""
+    jwt_secret: str = ""
+    jwt_issuer: str = "hooklane"
+
+    require_https: bool = True
+    egress_allow: str = ""  # CIDR blocks that endpoints may resolve to although they are private
+    egress_ports: str = ""  # ports that endpoints may use; empty: any
+
+    lane_concurrency: Positive = 32
+    inflight_max: Positive = 2_000
+    open_records_max: Positive = 20_000
+    open_bytes_max: Positive = 256 * 1024 * 1024
+    response_body_bytes_max: Positive = 4_096
+    drain_timeout_ms: Positive = 20_000
+    log_level: str = "info"
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'…' if name in _SECRET_FIELDS else getattr(self, name)!r}"
+            for name in self.__struct_fields__
+        )
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def tiers(self) -> Tiers:
+        """Return the retry tiers."""
+        return Tiers.parse(self.retry_tiers)
+
+    @property
+    def egress_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return the allow-list of networks."""
+        return tuple(ipaddress.ip_network(block) for block in _items(self.egress_allow))
+
+    @property
+    def egress_port_set(self) -> frozenset[int] | None:
+        """Return the ports that endpoints may use, None for any."""
+        ports = frozenset(int(port) for port in _items(self.egress_ports))
+        return ports or None
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Return the settings in ``environ``; raises ConfigError for anything it cannot use."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+    }
+    ignored = {name.lower() for name in LOCAL_VARIABLES}
+    unknown = sorted(set(given) - set(Settings.__struct_fields__) - ignored)
+    if unknown:
+        raise ConfigError(f"{_variable(unknown[0])} is not a setting of Hooklane; see .env.example")
+    values = {name: value for name, value in given.items() if name not in ignored}
+    converted = {name: _convert(name, value) for name, value in values.items()}
+    settings = msgspec.convert(converted, Settings)
+    for name in ("tiers", "egress_networks", "egress_port_set"):
+        _checked(settings, name)
+    return settings
+
+
+def _convert(name: str, value: str) -> object:
+    """Return one variable's text as its field's type."""
+    annotation = _FIELD_TYPES[name]
+    try:
+        return msgspec.convert(value.strip(), annotation, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{_variable(name)}={value[:64]!r}: {error}") from None
+
+
+def _checked(settings: Settings, name: str) -> None:
+    try:
+        getattr(settings, name)
+    except ValueError as error:
+        variables = {
+            "tiers": "retry_tiers",
+            "egress_networks": "egress_allow",
+            "egress_port_set": "egress_ports",
+        }
+        raise ConfigError(f"{_variable(variables[name])}: {error}") from None
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+_FIELD_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}

@@ -1,0 +1,1 @@
+"""Kafka adapters over aiokafka: publishing, consuming, the endpoint registry, administration."""

@@ -1,0 +1,246 @@
+"""Publishing to Kafka: what ``publish`` returned for is on the broker, whatever dies afterwards.
+
+Guarantees: ``acks=all``, idempotent, in order for each partition within one call; a call returns
+only when every record is acknowledged. An outage is waited out for as long as it takes, because
+there is nothing better that the caller could do; ``publish_within`` is for callers who have to
+answer somebody. A failed batch cannot be sent again as it is, so it is rebuilt from its records.
+
+Cancelling a call leaves it open whether its records arrive. Batches are as large as the records at
+hand allow (no linger: nothing waits for a batch to fill).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Any, Final, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+)
+
+from shared.kafka.partitioner import partition_for
+from shared.models.errors import HooklaneError, Outage
+from shared.topics import RECORD_BYTES_MAX
+
+BATCH_BYTES_MAX: Final = 512 * 1024  # aiokafka's default of 16 KiB is 35 deliveries
+REQUEST_BYTES_MAX: Final = 4 * RECORD_BYTES_MAX
+BACKOFF_MIN_S: Final = 0.05
+BACKOFF_MAX_S: Final = 2.0
+
+_REFUSALS: Final = (
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+)
+
+_log = structlog.get_logger("publisher")
+
+
+class Record(NamedTuple):
+    """A record to produce. Without ``partition`` the key decides, without both any partition."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+class Position(NamedTuple):
+    """Where a record went. ``offset`` is -1 when the broker acknowledged without saying where."""
+
+    partition: int
+    offset: int
+
+
+class RecordRefusedError(HooklaneError):
+    """The broker will never take a record (its size, its form): a fault of ours, not an outage."""
+
+
+class Publisher:
+    """An idempotent producer that does not give up. One for each process is enough."""
+
+    def __init__(self, *, bootstrap: str, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+        self._lock = asyncio.Lock()
+        self._partition_counts: dict[str, int] = {}
+        self._spread = count()
+
+    async def start(self) -> None:
+        """Connect; waits out a broker that is not there yet."""
+        await self._connected()
+
+    async def stop(self) -> None:
+        """Disconnect. Calls under way must have returned."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def publish(self, records: Sequence[Record]) -> list[Position]:
+        """Produce all records and return their positions, in the order given.
+
+        Raises RecordRefusedError when the broker refuses a record for good; then others of the
+        same call may have arrived.
+        """
+        positions: list[Position | None] = [None] * len(records)
+        waiting: list[int] = list(range(len(records)))
+        delay_s = BACKOFF_MIN_S
+        while waiting:
+            failure = await self._attempt(records, waiting, positions)
+            waiting = [index for index in waiting if positions[index] is None]
+            if failure is not None and waiting:
+                _log.warning("publish_waits", error=repr(failure), records=len(waiting))
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, BACKOFF_MAX_S)
+        return [position for position in positions if position is not None]
+
+    async def publish_within(self, records: Sequence[Record], timeout_ms: int) -> list[Position]:
+        """Do as ``publish``, but raise Outage when it takes longer; records may still arrive."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await self.publish(records)
+        except TimeoutError:
+            raise Outage(f"Kafka did not acknowledge within {timeout_ms} ms") from None
+
+    async def partition_count(self, topic: str) -> int:
+        """Return how many partitions ``topic`` has; waits until the broker knows it."""
+        known = self._partition_counts.get(topic)
+        if known is None:
+            producer = await self._connected()
+            known = len(await producer.partitions_for(topic))
+            self._partition_counts[topic] = known
+        return known
+
+    async def _attempt(
+        self, records: Sequence[Record], waiting: list[int], positions: list[Position | None]
+    ) -> KafkaError | None:
+        """Try to produce the waiting records once; returns what went wrong, if anything."""
+        try:
+            producer = await self._connected()
+            groups = await self._grouped(records, waiting)
+            batches = [
+                (partition, indices, await producer.send_batch(batch, topic, partition=partition))
+                for (topic, partition), members in groups.items()
+                for batch, indices in _batches(producer, records, members)
+            ]
+        except KafkaError as error:
+            await self._after(error)
+            return error
+        failure: KafkaError | None = None
+        for partition, indices, future in batches:
+            try:
+                base = (await future).offset
+            except KafkaError as error:
+                failure = error
+                continue
+            for step, index in enumerate(indices):
+                positions[index] = Position(partition, base + step if base >= 0 else -1)
+        if failure is not None:
+            await self._after(failure)
+        return failure
+
+    async def _grouped(
+        self, records: Sequence[Record], waiting: Iterable[int]
+    ) -> dict[tuple[str, int], list[int]]:
+        """Return the indices of the waiting records by topic and partition, order kept."""
+        groups: dict[tuple[str, int], list[int]] = {}
+        for index in waiting:
+            record = records[index]
+            partition = record.partition
+            if partition is None:
+                partitions = await self.partition_count(record.topic)
+                if record.key is None:
+                    partition = next(self._spread) % partitions
+                else:
+                    partition = partition_for(record.key, partitions)
+            groups.setdefault((record.topic, partition), []).append(index)
+        return groups
+
+    async def _connected(self) -> AIOKafkaProducer:
+        """Return a started producer; tries until there is one."""
+        delay_s = BACKOFF_MIN_S
+        while True:
+            if self._producer is not None:
+                return self._producer
+            async with self._lock:
+                if self._producer is None:
+                    self._producer = await self._try_connect()
+            if self._producer is None:
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, BACKOFF_MAX_S)
+
+    async def _try_connect(self) -> AIOKafkaProducer | None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=REQUEST_BYTES_MAX,
+            linger_ms=0,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=50,
+        )
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            _log.warning("kafka_unreachable", error=repr(error), bootstrap=self._bootstrap)
+            await producer.stop()
+            return None
+        return producer
+
+    async def _after(self, error: Exception) -> None:
+        """Refuse what can never work; drop a producer that an error has made useless.
+
+        aiokafka retries what can be retried by itself and never lets an idempotent batch expire,
+        so an error that reaches us means that this producer's sequence is broken.
+        """
+        if isinstance(error, _REFUSALS):
+            raise RecordRefusedError(f"Kafka refuses a record for good: {error!r}") from error
+        self._partition_counts.clear()
+        async with self._lock:
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                try:
+                    await asyncio.wait_for(producer.stop(), timeout=5)
+                except (KafkaError, TimeoutError, OSError) as stop_error:
+                    _log.warning("producer_stop_failed", error=repr(stop_error))
+
+
+def _batches(
+    producer: AIOKafkaProducer, records: Sequence[Record], members: Sequence[int]
+) -> Iterable[tuple[Any, list[int]]]:
+    """Yield full batch builders for one partition with the indices of the records inside."""
+    batch = producer.create_batch()
+    inside: list[int] = []
+    for index in members:
+        record = records[index]
+        appended = batch.append(
+            key=record.key,
+            value=record.value,
+            timestamp=record.timestamp_ms,
+            headers=list(record.headers),
+        )
+        if appended is None:
+            yield batch, inside
+            batch, inside = producer.create_batch(), []
+            batch.append(
+                key=record.key,
+                value=record.value,
+                timestamp=record.timestamp_ms,
+                headers=list(record.headers),
+            )
+        inside.append(index)
+    batch.close()
+    yield batch, inside

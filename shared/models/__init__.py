@@ -1,0 +1,1 @@
+"""Records and their wire form. Pure: msgspec and the standard library; no I/O, clock, entropy."""

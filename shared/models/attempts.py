@@ -1,0 +1,85 @@
+"""What ``attempts`` holds: one record for each attempt, the public result stream of Hooklane.
+
+The delivery log, endpoint health, metrics and customers' own analytics all read it. It is also the
+journal of the delivery workers: a record here says that its ``deliveries`` record (``partition``,
+``offset``) is finished, because whatever follows from the attempt (the next retry, the dead
+letter) was acknowledged before it was written. It is JSON and has no body of the request: that is
+the value of the ``deliveries`` record at these coordinates.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.models import ids
+
+Status = Literal["success", "failed", "discarded"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt, or the discarding of a delivery without one (``status`` ``discarded``).
+
+    Times are Unix milliseconds, durations milliseconds. ``final`` says that nothing follows:
+    ``success``, ``discarded`` and a ``failed`` whose ``reason`` is ``exhausted`` or ``gone``.
+    ``error`` is the kind of failure where no response came (``timeout``, ``connect``, ``tls``,
+    ``dns``, ``blocked``, ``protocol``, ``closed``, ``url``) and ``error_message`` its words.
+    ``request_headers`` is the header block as sent; ``response_body`` is capped and base64 in JSON.
+    ``epoch`` is that of the endpoint state the attempt was made with.
+    """
+
+    workspace_id: str
+    endpoint_id: str
+    event_id: str
+    event_type: str
+    trigger: str
+    attempt: int
+    status: Status
+    final: bool
+    due_ms: int
+    started_ms: int
+    partition: int
+    offset: int
+    revision: int
+    epoch: int
+    accepted_ms: int = 0
+    ended_ms: int = 0
+    reason: str | None = None
+    url: str | None = None
+    address: str | None = None
+    status_code: int | None = None
+    response_time_ms: float | None = None
+    error: str | None = None
+    error_message: str | None = None
+    request_headers: str | None = None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    response_body: bytes = b""
+    response_truncated: bool = False
+    timing_ms: dict[str, float] = {}
+    next_attempt_ms: int | None = None
+
+    def delivery_id(self) -> str:
+        """Return the id of this attempt's row in the log (``whd_…``), the same at each reading."""
+        return ids.derived_id(
+            ids.DELIVERY,
+            self.due_ms,
+            self.endpoint_id,
+            self.event_id,
+            self.trigger,
+            str(self.attempt),
+        )
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Attempt)
+
+
+def encode_attempt(attempt: Attempt) -> bytes:
+    """Return the record's value: JSON."""
+    return _encoder.encode(attempt)
+
+
+def decode_attempt(value: bytes) -> Attempt:
+    """Return the attempt; raises msgspec.DecodeError for foreign bytes."""
+    return _decoder.decode(value)

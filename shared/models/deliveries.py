@@ -1,0 +1,71 @@
+"""What ``deliveries``, the retry tiers and ``deliveries.dead`` hold besides the body.
+
+The value of such a record is the webhook's body and nothing else; all the rest travels in ONE
+header, a msgpack array (six headers cost 30 % of the delivery worker). Fields are only ever
+appended, with defaults, so that old records decode with new code and the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+META_HEADER: Final = "hooklane-delivery"
+REASON_HEADER: Final = "hooklane-reason"  # on deliveries.dead: why it ended here
+
+TRIGGER_EVENT: Final = "event"
+TRIGGER_PING: Final = "ping"
+
+
+class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True):
+    """One delivery to one endpoint; the record's key is the endpoint id.
+
+    ``attempt`` counts from 1. ``trigger`` is ``event``, ``ping`` or ``resend:<id>``. ``revision``
+    is the endpoint revision that was matched: a worker whose view is older waits for it.
+    ``accepted_ms`` is when Kafka took the event, ``due_ms`` when this attempt was to start: it is
+    part of the log row's id, so it never changes. ``parks`` counts how often the record was put
+    aside because its lane was full (no attempt was made then), until ``not_before_ms``.
+    """
+
+    event_id: str
+    event_type: str
+    workspace_id: str
+    attempt: int
+    trigger: str
+    revision: int
+    accepted_ms: int
+    due_ms: int
+    parks: int = 0
+    not_before_ms: int = 0
+
+    @property
+    def wait_until_ms(self) -> int:
+        """Return when a retry tier may let this record go."""
+        return max(self.due_ms, self.not_before_ms)
+
+    def identity(self, endpoint_id: str) -> tuple[str, str, str]:
+        """Return what all attempts of this delivery have in common."""
+        return (endpoint_id, self.event_id, self.trigger)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(DeliveryMeta)
+
+
+def encode_meta(meta: DeliveryMeta) -> bytes:
+    """Return the header's bytes."""
+    return _encoder.encode(meta)
+
+
+def decode_meta(header: bytes) -> DeliveryMeta:
+    """Return the header's content; raises msgspec.DecodeError for foreign bytes."""
+    return _decoder.decode(header)
+
+
+def meta_of(headers: tuple[tuple[str, bytes], ...]) -> DeliveryMeta | None:
+    """Return the metadata among a record's headers, or None where there is none."""
+    for name, value in headers:
+        if name == META_HEADER:
+            return decode_meta(value)
+    return None

@@ -1,0 +1,64 @@
+"""What the ``endpoints`` topic holds: the state of endpoints and of the workspaces they belong to.
+
+The topic is compacted and read whole by every service that needs endpoints. Its key is the id; the
+prefix says what the value is (``wh_`` an endpoint, ``ws_`` a workspace); no value (a tombstone)
+means deleted. Workspaces travel with the endpoints because fan-out must know a workspace's profile
+before its first endpoint exists, and tell an unknown workspace from an empty one.
+
+New fields have defaults: old bytes decode with new code.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.models import ids
+
+
+class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True):
+    """A workspace (tenant). ``revision`` grows with each change."""
+
+    id: str
+    profile: str
+    name: str = ""
+    revision: int = 1
+
+
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as fan-out and delivery need it.
+
+    ``secret`` is encrypted (``shared.signing.keyring``). ``events`` holds the names as subscribed,
+    aliases included. ``epoch`` counts how often the endpoint was enabled: failures of an earlier
+    epoch do not count against it. ``revision`` grows with each change; readers keep the highest.
+    """
+
+    id: str
+    workspace_id: str
+    profile: str
+    url: str
+    events: tuple[str, ...]
+    secret: str
+    active: bool = True
+    disabled_reason: str | None = None
+    revision: int = 1
+    epoch: int = 1
+
+
+_encoder = msgspec.json.Encoder()
+_endpoint_decoder = msgspec.json.Decoder(EndpointState)
+_workspace_decoder = msgspec.json.Decoder(WorkspaceState)
+
+
+def encode_state(state: EndpointState | WorkspaceState) -> bytes:
+    """Return the record's value: JSON."""
+    return _encoder.encode(state)
+
+
+def decode_state(key: str, value: bytes) -> EndpointState | WorkspaceState:
+    """Return the state that ``value`` holds; the key's prefix says which kind.
+
+    Raises msgspec.DecodeError for bytes that are neither.
+    """
+    if key.startswith(f"{ids.WORKSPACE}_"):
+        return _workspace_decoder.decode(value)
+    return _endpoint_decoder.decode(value)

@@ -1,0 +1,282 @@
+"""Reading an event from a Kafka record: native JSON, or CloudEvents (structured or binary).
+
+``decode_event`` is total: it returns an ``Event`` or raises ``Poison`` with a reason that names the
+field and the fix; hostile input of any kind (not JSON, invalid UTF-8, thousands of levels deep)
+raises nothing else. ``data`` keeps the producer's bytes; they are checked when they are rendered.
+
+An event without an id or a creation time gets both from its Kafka coordinates, never from a clock,
+so that a record that is read twice is one event. Unknown members are ignored (the contract may
+grow), missing ones are refused. CloudEvents (https://cloudevents.io, 1.0, Kafka and JSON bindings):
+``type``, ``id``, ``time`` and ``data`` map one to one, the workspace is the extension
+attribute ``workspaceid``, else ``source``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from shared.models import ids
+from shared.models.errors import Poison
+from shared.models.times import iso_ms, parse_ms
+
+EVENT_TYPE_LENGTH_MAX: Final = 512
+_CE_STRUCTURED: Final = b"application/cloudevents+json"
+_CE_PREFIX: Final = "ce_"
+_NO_DATA: Final = msgspec.Raw()
+
+
+class Coordinates(msgspec.Struct, frozen=True):
+    """Where a record is; ``timestamp_ms`` is the record's own, set when it was produced."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as read. ``type`` is as published (aliases unresolved), ``data`` raw JSON bytes.
+
+    ``created`` is RFC 3339 in UTC with milliseconds; ``accepted_ms`` the record's timestamp.
+    """
+
+    id: str
+    type: str
+    workspace_id: str
+    created: str
+    data: bytes
+    accepted_ms: int
+
+
+class _Native(msgspec.Struct):
+    """The members of a native event; ``Raw`` keeps the bytes of ``data``."""
+
+    type: str
+    workspace_id: str
+    data: msgspec.Raw
+    id: str | None = None
+    created: str | None = None
+
+
+class _CloudEvent(msgspec.Struct):
+    """The members of a structured CloudEvent."""
+
+    specversion: str
+    id: str
+    type: str
+    source: str
+    data: msgspec.Raw = _NO_DATA
+    time: str | None = None
+    workspaceid: str | None = None
+    datacontenttype: str | None = None
+    data_base64: str | None = None
+
+
+_native_decoder = msgspec.json.Decoder(_Native)
+_cloud_decoder = msgspec.json.Decoder(_CloudEvent)
+_skipper = json.JSONDecoder(parse_int=str, parse_float=str, strict=True)
+_space = " \t\n\r"
+
+
+def decode_event(
+    value: bytes | None, headers: Iterable[tuple[str, bytes]], at: Coordinates
+) -> Event:
+    """Return the event that a record on ``events`` holds; raises Poison otherwise."""
+    given = dict(headers)
+    if f"{_CE_PREFIX}specversion" in given:
+        return _binary_cloud_event(value, given, at)
+    if not value:
+        raise Poison("the record has no value; produce an event as JSON")
+    if _media_type(given.get("content-type")) == _CE_STRUCTURED:
+        return _structured_cloud_event(value, at)
+    try:
+        native = _members(value, _native_decoder)
+    except Poison:
+        if b'"specversion"' in value:  # structured, but its producer could not set a header
+            return _structured_cloud_event(value, at)
+        raise
+    return _event(
+        identifier=native.id,
+        event_type=native.type,
+        workspace_id=native.workspace_id,
+        created=native.created,
+        data=bytes(native.data),
+        at=at,
+    )
+
+
+def _structured_cloud_event(value: bytes, at: Coordinates) -> Event:
+    cloud = _members(value, _cloud_decoder)
+    if not cloud.data:
+        raise Poison("data is missing: a CloudEvent needs JSON data here", field="data")
+    _check_json(cloud.datacontenttype)
+    return _event(
+        identifier=cloud.id,
+        event_type=cloud.type,
+        workspace_id=cloud.workspaceid or cloud.source,
+        created=cloud.time,
+        data=bytes(cloud.data),
+        at=at,
+    )
+
+
+def _binary_cloud_event(
+    value: bytes | None, headers: Mapping[str, bytes], at: Coordinates
+) -> Event:
+    """Read the Kafka binding's binary mode: attributes in ``ce_`` headers, data in the value."""
+    if not value:
+        raise Poison("data is missing: a CloudEvent needs JSON data here", field="data")
+    try:
+        attributes = {
+            name.removeprefix(_CE_PREFIX): text.decode()
+            for name, text in headers.items()
+            if name.startswith(_CE_PREFIX)
+        }
+        content_type = headers.get("content-type", b"application/json").decode()
+    except UnicodeDecodeError:
+        raise Poison("a CloudEvents header is not UTF-8") from None
+    for name in ("id", "type", "source"):
+        if not attributes.get(name):
+            raise Poison(f"the CloudEvents header ce_{name} is missing", field=name)
+    _check_json(content_type)
+    return _event(
+        identifier=attributes["id"],
+        event_type=attributes["type"],
+        workspace_id=attributes.get("workspaceid") or attributes["source"],
+        created=attributes.get("time"),
+        data=value,
+        at=at,
+    )
+
+
+def _event(
+    *,
+    identifier: str | None,
+    event_type: str,
+    workspace_id: str,
+    created: str | None,
+    data: bytes,
+    at: Coordinates,
+) -> Event:
+    """Check the members and fill in what the coordinates decide."""
+    if identifier is None:
+        identifier = ids.derived_id(
+            ids.EVENT, at.timestamp_ms, at.topic, str(at.partition), str(at.offset)
+        )
+    elif not 0 < len(identifier) <= ids.ID_LENGTH_MAX or not _is_visible_ascii(identifier):
+        raise Poison(
+            f"id must be 1 to {ids.ID_LENGTH_MAX} visible ASCII characters: it is sent in a header",
+            field="id",
+        )
+    if not 0 < len(event_type) <= EVENT_TYPE_LENGTH_MAX:
+        raise Poison("type must be a name such as 'qr.scanned'", field="type")
+    if not data.lstrip(b" \t\r\n").startswith(b"{"):
+        raise Poison("data must be a JSON object", field="data")
+    return Event(
+        id=identifier,
+        type=event_type,
+        workspace_id=workspace_id,
+        created=_created(created, at),
+        data=data,
+        accepted_ms=at.timestamp_ms,
+    )
+
+
+def _created(text: str | None, at: Coordinates) -> str:
+    try:
+        return iso_ms(at.timestamp_ms if text is None else parse_ms(text))
+    except (ValueError, OverflowError):
+        raise Poison(
+            "created must be an RFC 3339 time such as 2026-03-15T10:00:00.000Z", field="created"
+        ) from None
+
+
+_Kind = TypeVar("_Kind", _Native, _CloudEvent)
+
+
+def _members(value: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
+    """Return the members of the JSON object ``value``."""
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise Poison(str(error)) from None
+    except RecursionError:
+        raise Poison("the event is nested too deeply") from None
+    except msgspec.DecodeError:
+        # msgspec refuses escaped lone surrogates, which are legal JSON text, even inside Raw.
+        return _members_slowly(value, decoder)
+
+
+def _members_slowly(value: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
+    """Do as ``_members`` for what only the standard library reads; slower by a factor of ten."""
+    try:
+        spans = _spans(value.decode())
+        known = {name: spans[name] for name in decoder.type.__struct_fields__ if name in spans}
+        raw = known.pop("data", None)
+        members: dict[str, Any] = {name: json.loads(span) for name, span in known.items()}
+        if raw is not None:
+            members["data"] = msgspec.Raw(raw.encode())
+        return msgspec.convert(members, decoder.type)
+    except RecursionError:
+        raise Poison("the event is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Poison("the event is not valid UTF-8") from None
+    except msgspec.ValidationError as error:
+        raise Poison(str(error)) from None
+    except ValueError as error:
+        raise Poison(f"the event is not JSON: {error}") from None
+
+
+def _spans(text: str) -> dict[str, str]:
+    """Return the text of each member's value; raises ValueError where ``text`` is no object."""
+    at = _skip(text, 0)
+    if text[at : at + 1] != "{":
+        raise ValueError("an object is expected")
+    spans: dict[str, str] = {}
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "}":
+        if text[at : at + 1] != '"':
+            raise ValueError(f"a member name is expected at character {at}")
+        name, at = _skipper.raw_decode(text, at)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise ValueError(f"':' is expected at character {at}")
+        start = _skip(text, at + 1)
+        _, at = _skipper.raw_decode(text, start)
+        spans[name] = text[start:at]
+        at = _skip(text, at)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+            if text[at : at + 1] == "}":
+                raise ValueError(f"a member name is expected at character {at}")
+        elif text[at : at + 1] != "}":
+            raise ValueError(f"',' or '}}' is expected at character {at}")
+    if _skip(text, at + 1) != len(text):
+        raise ValueError(f"nothing may follow the object at character {at + 1}")
+    return spans
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _space:
+        at += 1
+    return at
+
+
+def _check_json(content_type: str | None) -> None:
+    if content_type is None:
+        return
+    media = _media_type(content_type.encode())
+    if media != b"application/json" and not media.endswith(b"+json"):
+        raise Poison(f"data must be JSON, not {content_type[:64]!r}", field="datacontenttype")
+
+
+def _media_type(value: bytes | None) -> bytes:
+    return (value or b"").split(b";")[0].strip().lower()
+
+
+def _is_visible_ascii(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

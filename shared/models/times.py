@@ -1,0 +1,32 @@
+"""Timestamps as both guides print them: UTC, milliseconds, ``Z`` (``2026-03-15T10:00:00.000Z``).
+
+Inside the system a time is an ``int`` of Unix milliseconds; text exists at the edges only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def iso_ms(time_ms: int) -> str:
+    """Return ``time_ms`` as RFC 3339 text in UTC with exactly three fraction digits."""
+    seconds, milliseconds = divmod(time_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def parse_ms(text: str) -> int:
+    """Return the Unix milliseconds of an RFC 3339 time; digits below a millisecond are dropped.
+
+    Raises ValueError, with the fix, for text that is no time or that lacks an offset.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 time such as 2026-03-15T10:00:00.000Z")
+    return (moment - _EPOCH) // _MILLISECOND

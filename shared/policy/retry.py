@@ -1,0 +1,81 @@
+"""What follows an attempt: nothing, another attempt in a tier, or the end.
+
+The rules, with their sources: 2xx is success, everything else a failure (QR3's reference: "HTTP >=
+300 or a timeout"); the profile's schedule names the tier that follows each attempt; ``Retry-After``
+(RFC 9110, 10.2.3: seconds or a date) moves the attempt to the smallest tier that is not shorter, up
+to the profile's cap; 410 Gone ends the delivery and disables the endpoint. Pure.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal
+
+import msgspec
+
+from shared.profiles.profile import Profile
+from shared.topics import Tier, Tiers, duration_ms
+
+GONE: Final = 410
+
+EndReason = Literal["exhausted", "gone"]
+
+
+class Again(msgspec.Struct, frozen=True):
+    """Another attempt follows, not before ``due_ms``."""
+
+    tier: Tier
+    due_ms: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """No attempt follows; the delivery goes to ``deliveries.dead``."""
+
+    reason: EndReason
+
+
+class RetryPolicy:
+    """The retry rules of one profile, ready for use. Immutable."""
+
+    __slots__ = ("_retry_after_max_ms", "_schedule", "_tiers")
+
+    def __init__(self, profile: Profile, tiers: Tiers) -> None:
+        self._tiers = tiers
+        self._schedule = profile.schedule(tiers)
+        self._retry_after_max_ms = duration_ms(profile.retry.retry_after_max)
+
+    def after_failure(
+        self, *, attempt: int, status: int | None, retry_after: str | None, now_ms: int
+    ) -> Again | Ended:
+        """Return what follows the failed ``attempt`` (from 1), which ended at ``now_ms``."""
+        if status == GONE:
+            return Ended("gone")
+        if attempt > len(self._schedule):
+            return Ended("exhausted")
+        tier = self._schedule[attempt - 1]
+        asked_ms = min(retry_after_ms(retry_after, now_ms), self._retry_after_max_ms)
+        if asked_ms > tier.delay_ms:
+            tier = self._tiers.at_least(asked_ms)
+        return Again(tier, now_ms + tier.delay_ms)
+
+
+def is_success(status: int) -> bool:
+    """Return whether a response's status means that the receiver took the webhook."""
+    return 200 <= status < 300
+
+
+def retry_after_ms(value: str | None, now_ms: int) -> int:
+    """Return the milliseconds that a ``Retry-After`` value asks for; 0 for none or nonsense."""
+    if value is None:
+        return 0
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return int(text[:12]) * 1000
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, int(moment.timestamp() * 1000) - now_ms)

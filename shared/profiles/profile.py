@@ -1,0 +1,202 @@
+"""A *profile* says what a product's webhooks look like; each is one small TOML file.
+
+Envelope, signature, headers, event catalogue with aliases, retry schedule, disable rule and time
+limits are data, so that the guides of two products are two files and one engine. A company adds its
+own by writing a file into the folder that ``HOOKLANE_PROFILES_DIR`` names. A workspace has one
+profile.
+
+Pure but for ``load_profiles``, which reads the files once, at start, and checks them as a whole:
+a mistake names the file and the field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from shared.topics import Tier, Tiers, duration_ms
+
+ALL_EVENTS: Final = "*"
+BUILT_IN: Final = Path(__file__).parent / "data"
+
+_EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,7}\Z")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")  # RFC 9110, 5.6.2
+
+BodySource = Literal["id", "type", "created", "data"]
+Scheme = Literal["hmac-sha256-hex", "standard-webhooks"]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The envelope: member names in order, each with what it holds.
+
+    ``javascript_stable`` renders ``data`` so that ``JSON.stringify(JSON.parse(body)) == body``;
+    otherwise the producer's bytes are sent as they are.
+    """
+
+    members: dict[str, BodySource]
+    javascript_stable: bool = False
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a request is signed. ``header`` and ``prefix`` belong to ``hmac-sha256-hex``.
+
+    ``secret_prefix`` marks generated secrets; ``secret_length_min``/``max`` bound given ones.
+    """
+
+    scheme: Scheme
+    header: str = "webhook-signature"
+    prefix: str = ""
+    secret_prefix: str = ""
+    secret_length_min: int = 16
+    secret_length_max: int = 128
+
+
+class Headers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names of the headers that identify a request; existing receivers ignore them."""
+
+    event_id: str
+    attempt: str
+    user_agent: str
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The event types. An ``open`` catalogue takes any well-formed name besides the listed ones.
+
+    ``aliases`` maps another name of a type to the canonical one, which payloads carry whatever name
+    was published or subscribed. ``ping`` is sent by the test call only.
+    """
+
+    types: dict[str, str]
+    ping: str
+    open: bool = False
+    aliases: dict[str, str] = {}
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``delays`` between attempts (names of retry tiers) and the deadline of one attempt."""
+
+    delays: tuple[str, ...]
+    timeout: str = "15s"
+    retry_after_max: str = "24h"
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When failures disable an endpoint: a count in a row, a time without success, or neither."""
+
+    disable_after_failures: int | None = None
+    disable_after: str | None = None
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One product's webhooks; see the fields' types."""
+
+    name: str
+    title: str
+    body: Body
+    signature: Signature
+    headers: Headers
+    events: Catalogue
+    retry: Retry
+    health: Health
+    secret_in_create: bool = True
+
+    @property
+    def timeout_ms(self) -> int:
+        """Return the deadline of one attempt."""
+        return duration_ms(self.retry.timeout)
+
+    def canonical(self, event_type: str) -> str:
+        """Return the canonical name of a type: an alias is resolved, others stay."""
+        return self.events.aliases.get(event_type, event_type)
+
+    def names(self) -> tuple[str, ...]:
+        """Return every name that the catalogue lists, aliases included."""
+        return (*self.events.types, *self.events.aliases)
+
+    def unknown_reason(self, event_type: str) -> str | None:
+        """Return why ``event_type`` cannot be used here, with a suggestion, or None if it can."""
+        if event_type in self.events.types or event_type in self.events.aliases:
+            return None
+        if _EVENT_TYPE.match(event_type) is None:
+            return f"{event_type[:64]!r} is not an event type such as {next(iter(self.names()))!r}"
+        if self.events.open:
+            return None
+        near = difflib.get_close_matches(event_type, self.names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(self.names())}"
+        return f"unknown event type {event_type!r}{hint}"
+
+    def schedule(self, tiers: Tiers) -> tuple[Tier, ...]:
+        """Return the tier that follows each failed attempt: the first for attempt 1, and so on."""
+        return tuple(tiers.named(delay) for delay in self.retry.delays)
+
+
+class ProfileError(ValueError):
+    """A profile file is wrong; the message names the file, the field and the fix."""
+
+
+def load_profiles(tiers: Tiers, extra: Path | None = None) -> Mapping[str, Profile]:
+    """Read the built-in profiles and those in ``extra``; a file there replaces one of its name.
+
+    Raises ProfileError for a file that cannot be used.
+    """
+    folders = [BUILT_IN] if extra is None else [BUILT_IN, extra]
+    if extra is not None and not extra.is_dir():
+        raise ProfileError(f"{extra}: no such folder")
+    files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    return {name: _load(path, tiers) for name, path in files.items()}
+
+
+def _load(path: Path, tiers: Tiers) -> Profile:
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        profile = msgspec.convert({**raw, "name": path.stem}, Profile)
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise ProfileError(f"{path.name}: {error}") from error
+    problem = next(iter(_problems(profile, tiers)), None)
+    if problem is not None:
+        raise ProfileError(f"{path.name}: {problem}")
+    return profile
+
+
+def _problems(profile: Profile, tiers: Tiers) -> Iterable[str]:
+    """Yield what is wrong with a profile that has the right shape."""
+    if "data" not in profile.body.members.values():
+        yield "body.members: one member must hold 'data'"
+    yield from _header_problems(profile)
+    yield from _catalogue_problems(profile.events)
+    yield from _time_problems(profile, tiers)
+
+
+def _header_problems(profile: Profile) -> Iterable[str]:
+    for name in (profile.signature.header, profile.headers.event_id, profile.headers.attempt):
+        if _TOKEN.match(name) is None:
+            yield f"{name!r} is not a header name"
+    if not profile.headers.user_agent.isprintable() or not profile.headers.user_agent.isascii():
+        yield "headers.user_agent: printable ASCII only"
+
+
+def _catalogue_problems(catalogue: Catalogue) -> Iterable[str]:
+    for name in (*catalogue.types, *catalogue.aliases, catalogue.ping):
+        if _EVENT_TYPE.match(name) is None:
+            yield f"events: {name!r} is not an event type such as 'order.created'"
+    for alias, target in catalogue.aliases.items():
+        if target not in catalogue.types or alias in catalogue.types:
+            yield f"events.aliases: {alias!r} must name a listed type and not be one itself"
+    if catalogue.ping not in catalogue.types:
+        yield f"events.ping: {catalogue.ping!r} is not listed in events.types"
+
+
+def _time_problems(profile: Profile, tiers: Tiers) -> Iterable[str]:
+    try:
+        duration_ms(profile.retry.timeout)
+        duration_ms(profile.retry.retry_after_max)
+        duration_ms(profile.health.disable_after or "1d")
+        profile.schedule(tiers)
+    except ValueError as error:
+        yield f"retry/health: {error}"

@@ -1,0 +1,110 @@
+"""How every service runs: configuration, logs, loop, signals, health, exit code.
+
+``run(name, main)`` reads the environment once, refuses what it cannot use with one line, and runs
+``main(settings, runtime)`` on uvloop. SIGTERM and SIGINT set ``runtime.stopping``; ``main`` then
+stops taking work, finishes what is open within ``settings.drain_timeout_ms``, commits, closes and
+returns, and the process exits with 0. A second signal does not wait. An exception that leaves
+``main`` is a fault of ours: it is logged and the process exits with 1, for its supervisor to start
+it again; nothing that was not acknowledged is lost by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import structlog
+import uvloop
+
+from shared.config import ConfigError, Settings, load
+from shared.observe.health import HealthServer, Pulse
+from shared.observe.logs import configure_logs
+
+EXIT_FAILED: Final = 1
+BEAT_EVERY_S: Final = 1.0
+
+_log = structlog.get_logger("runtime")
+
+
+class Runtime:
+    """What a service's ``main`` is given besides the settings."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+        self.stopping = asyncio.Event()
+
+    def ready(self, value: bool = True) -> None:
+        """Say whether the service can work."""
+        self._pulse.ready = value
+
+    def beat(self) -> None:
+        """Say that the main loop moves; the watchdog reports a loop that is silent for long."""
+        self._pulse.beat()
+
+
+Main = Callable[[Settings, Runtime], Awaitable[None]]
+
+
+def run(name: str, main: Main) -> NoReturn:
+    """Run a service until it is told to stop, then exit the process."""
+    try:
+        settings = load(os.environ)
+    except ConfigError as error:
+        sys.exit(f"hooklane-{name}: {error}")
+    configure_logs(name, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(_supervised(settings, main)))
+
+
+async def _supervised(settings: Settings, main: Main) -> int:
+    pulse = Pulse()
+    runtime = Runtime(pulse)
+    try:
+        health = HealthServer(pulse, settings.health_host, settings.health_port)
+    except OSError as error:
+        _log.error(
+            "health_port_unusable",
+            fix="set HOOKLANE_HEALTH_PORT to a free port, or 0 for any",
+            port=settings.health_port,
+            error=str(error),
+        )
+        return EXIT_FAILED
+    health.start()
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main(settings, runtime))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, runtime, task)
+    _log.info("starting", health_port=health.port, settings=repr(settings))
+    try:
+        await task
+    except asyncio.CancelledError:
+        _log.warning("stopped_at_once")
+        return EXIT_FAILED
+    except Exception:
+        _log.exception("failed")
+        return EXIT_FAILED
+    finally:
+        with contextlib.suppress(OSError):
+            health.close()
+    _log.info("stopped")
+    return 0
+
+
+def _on_signal(runtime: Runtime, task: asyncio.Future[None]) -> None:
+    """Ask for a clean stop; the second signal cancels."""
+    if runtime.stopping.is_set():
+        task.cancel()
+    runtime.stopping.set()
+
+
+async def beat_until(stopped: asyncio.Event, runtime: Runtime) -> None:
+    """Beat from the event loop itself: for services whose framework owns the main loop."""
+    while not stopped.is_set():
+        runtime.beat()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), BEAT_EVERY_S)

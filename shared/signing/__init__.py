@@ -1,0 +1,1 @@
+"""Signatures of requests and the encryption of endpoint secrets. Pure: no I/O, no clock."""

@@ -1,0 +1,77 @@
+"""Endpoint secrets at rest: AES-256-GCM under a ring of keys.
+
+A sealed secret is ``<key id>:<base64 of nonce, ciphertext and tag>``. The endpoint's id is bound in
+as associated data, so that a ciphertext copied to another endpoint does not open. The first key of
+the ring encrypts, every key decrypts: put a new key first, re-seal, then drop the old one; no
+downtime. Neither keys nor secrets show in ``repr`` or in errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+
+
+class KeyringError(ValueError):
+    """The key ring is unusable, or a sealed secret does not open; never shows a secret."""
+
+
+class Keyring:
+    """Seals and opens endpoint secrets. Immutable."""
+
+    __slots__ = ("_active", "_ciphers")
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        if not keys:
+            raise KeyringError(
+                "the key ring is empty: set HOOKLANE_SECRET_KEYS to <id>:<base64 of 32 bytes>"
+            )
+        for key_id, key in keys.items():
+            if not key_id.isalnum() or len(key) != KEY_BYTES:
+                raise KeyringError(f"key {key_id!r}: an alphanumeric id and 32 bytes are needed")
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._active = next(iter(keys))
+
+    @classmethod
+    def parse(cls, text: str) -> Keyring:
+        """Return the ring that ``text`` lists: ``id:base64`` items separated by commas."""
+        keys = {}
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            key_id, _, encoded = item.partition(":")
+            try:
+                keys[key_id] = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                raise KeyringError(f"key {key_id!r} is not base64") from None
+        return cls(keys)
+
+    def seal(self, secret: str, endpoint_id: str, nonce: bytes) -> str:
+        """Return ``secret`` encrypted for ``endpoint_id``; ``nonce`` is 12 fresh random bytes."""
+        if len(nonce) != NONCE_BYTES:
+            raise KeyringError(f"the nonce has {len(nonce)} bytes, {NONCE_BYTES} are needed")
+        cipher = self._ciphers[self._active]
+        sealed = nonce + cipher.encrypt(nonce, secret.encode(), endpoint_id.encode())
+        return f"{self._active}:{base64.b64encode(sealed).decode()}"
+
+    def open(self, sealed: str, endpoint_id: str) -> str:
+        """Return the secret; raises KeyringError for an unknown key or altered text."""
+        key_id, _, encoded = sealed.partition(":")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise KeyringError(f"the secret of {endpoint_id} is sealed with unknown key {key_id!r}")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+            opened = cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], endpoint_id.encode())
+        except (binascii.Error, InvalidTag, ValueError):
+            raise KeyringError(f"the secret of {endpoint_id} does not open") from None
+        return opened.decode()
+
+    def __repr__(self) -> str:
+        return f"<Keyring {', '.join(self._ciphers)}>"
