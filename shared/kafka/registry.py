@@ -21,6 +21,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.kafka.connect import connected
+
 PARTITION: Final = 0  # the topic has one partition: one end to wait for
 RETRY_AFTER_S: Final = 0.2
 FETCH_WAIT_MS: Final = 500
@@ -109,8 +111,8 @@ class RegistryReader:
             _log.error("registry_record_unreadable", key=repr(key), error=str(error))
 
     async def _connect(self, role: str) -> AIOKafkaConsumer:
-        while True:
-            consumer = AIOKafkaConsumer(
+        return await connected(
+            lambda: AIOKafkaConsumer(
                 bootstrap_servers=self._bootstrap,
                 client_id=f"{self._client_id}-{role}",
                 enable_auto_commit=False,
@@ -118,11 +120,4 @@ class RegistryReader:
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 metadata_max_age_ms=30_000,
             )
-            try:
-                await consumer.start()
-            except (KafkaError, OSError) as error:
-                _log.warning("kafka_unreachable", error=repr(error))
-                await consumer.stop()
-                await asyncio.sleep(RETRY_AFTER_S)
-            else:
-                return consumer
+        )

@@ -71,8 +71,20 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """The part of an attempt's record that the journal needs; decoding skips the rest."""
+
+    endpoint_id: str
+    event_id: str
+    trigger: str
+    attempt: int
+    final: bool
+    offset: int
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Attempt)
+_finished_decoder = msgspec.json.Decoder(Finished)
 
 
 def encode_attempt(attempt: Attempt) -> bytes:
@@ -83,3 +95,8 @@ def encode_attempt(attempt: Attempt) -> bytes:
 def decode_attempt(value: bytes) -> Attempt:
     """Return the attempt; raises msgspec.DecodeError for foreign bytes."""
     return _decoder.decode(value)
+
+
+def decode_finished(value: bytes) -> Finished:
+    """Return the journal's part of the record; raises msgspec.DecodeError for foreign bytes."""
+    return _finished_decoder.decode(value)

@@ -1,0 +1,219 @@
+"""The loop around the engine: fetch, hand over partitions, commit, drain.
+
+Guarantees: offsets are committed only as far as the engine has finished them, and never for a
+partition that was taken away; a partition that is given up first finishes what is in flight (for
+``HANDOVER_S`` at the most). Nothing sleeps while records could be fetched; when too much is open
+the partitions are paused and the loop goes on polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from services.delivery.engine import Arrival, Engine
+from services.delivery.journal import Journal
+from services.delivery.partition import Commit, Partition
+from shared.runtime import Runtime
+
+FETCH_WAIT_MS: Final = 20
+PAUSED_WAIT_MS: Final = 20
+RECORDS_MAX: Final = 2_000
+COMMIT_EVERY_S: Final = 0.5
+HANDOVER_S: Final = 3.0
+RETRY_AFTER_S: Final = 0.2
+RESUME_AT: Final = 0.7  # of the bound: resuming at the bound itself would flap
+
+_log = structlog.get_logger("delivery")
+
+
+class Consumer:
+    """Feeds the engine from ``deliveries`` and commits what it has finished."""
+
+    def __init__(
+        self,
+        *,
+        kafka: AIOKafkaConsumer,
+        topic: str,
+        journal: Journal,
+        engine: Engine,
+        runtime: Runtime,
+        open_records_max: int,
+        open_bytes_max: int,
+        drain_timeout_s: float,
+    ) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._journal = journal
+        self._engine = engine
+        self._runtime = runtime
+        self._open_records_max = open_records_max
+        self._open_bytes_max = open_bytes_max
+        self._drain_timeout_s = drain_timeout_s
+        self._partitions: dict[int, Partition] = {}
+        self._paused = False
+        self._commit_lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Consume until the runtime stops; then drain, commit and return."""
+        self._kafka.subscribe([self._topic], listener=_Listener(self))
+        self._runtime.ready()
+        tasks = [
+            asyncio.create_task(self._engine.run_flusher()),
+            asyncio.create_task(self._engine.run_sweeper()),
+            asyncio.create_task(self._commit_often()),
+        ]
+        consuming = asyncio.create_task(self._consume())
+        stopping = asyncio.create_task(self._runtime.stopping.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {consuming, stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done - {stopping}:
+                task.result()  # a loop that ended has failed: let it be known
+            await self._cancel(consuming)
+            await self._drain()
+        finally:
+            await self._cancel(stopping, consuming, *tasks)
+
+    async def give_up(self, numbers: Iterable[int]) -> None:
+        """Finish what is in flight of these partitions, commit, and let go of them."""
+        leaving = {self._partitions[number] for number in numbers if number in self._partitions}
+        if not leaving:
+            return
+        for partition in leaving:
+            partition.closing = True
+        self._engine.forget(leaving)
+        quiet = await self._engine.quiet(leaving, HANDOVER_S)
+        await self._commit()
+        for partition in leaving:
+            partition.revoked = True
+            del self._partitions[partition.number]
+        _log.info("partitions_given_up", partitions=_numbers(leaving), quiet=quiet)
+
+    async def take_over(self, numbers: Iterable[int]) -> None:
+        """Open newly assigned partitions; waits out an outage."""
+        new = {number for number in numbers if number not in self._partitions}
+        while True:
+            try:
+                opened = await self._journal.open(new)
+            except (KafkaError, OSError) as error:
+                _log.warning("journal_waits", error=repr(error))
+                await asyncio.sleep(RETRY_AFTER_S)
+            else:
+                break
+        self._partitions.update(opened)
+        self._paused = False
+        _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
+
+    async def _consume(self) -> None:
+        while True:
+            self._runtime.beat()
+            self._throttle()
+            try:
+                fetched = await self._kafka.getmany(
+                    timeout_ms=PAUSED_WAIT_MS if self._paused else FETCH_WAIT_MS,
+                    max_records=RECORDS_MAX,
+                )
+            except KafkaError as error:
+                _log.warning("fetch_failed", error=repr(error))
+                await asyncio.sleep(RETRY_AFTER_S)
+                continue
+            arrivals = [
+                Arrival(partition, record.offset, record.key, record.value, record.headers)
+                for tp, records in fetched.items()
+                if (partition := self._partitions.get(tp.partition)) is not None
+                for record in records
+            ]
+            if arrivals:
+                await self._engine.take(arrivals)
+
+    def _throttle(self) -> None:
+        """Pause fetching while too much is open, resume when there is room again."""
+        fill = max(
+            self._engine.open_records / self._open_records_max,
+            self._engine.open_bytes / self._open_bytes_max,
+        )
+        assignment = self._kafka.assignment()
+        if fill >= 1 and assignment:
+            self._kafka.pause(*assignment)
+            self._paused = True
+        elif self._paused and fill < RESUME_AT:
+            self._kafka.resume(*assignment)
+            self._paused = False
+
+    async def _commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_EVERY_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit what has changed; a failure is tried again with the next commit."""
+        async with self._commit_lock:
+            due = {
+                partition: commit
+                for partition in self._partitions.values()
+                if (commit := partition.commit_due()) is not None and not partition.revoked
+            }
+            if not due:
+                return
+            try:
+                await self._kafka.commit(
+                    {
+                        TopicPartition(self._topic, partition.number): _offset(commit)
+                        for partition, commit in due.items()
+                    }
+                )
+            except (CommitFailedError, IllegalStateError) as error:
+                _log.info("commit_superseded", error=str(error))
+                return
+            except KafkaError as error:
+                _log.warning("commit_failed", error=repr(error))
+                return
+            for partition, commit in due.items():
+                partition.committed(commit)
+
+    async def _drain(self) -> None:
+        """Start nothing more, wait for what is in flight, commit."""
+        self._runtime.ready(False)
+        self._engine.stop_starting()
+        for partition in self._partitions.values():
+            partition.closing = True
+        quiet = await self._engine.quiet(set(self._partitions.values()), self._drain_timeout_s)
+        await self._commit()
+        _log.info("drained", quiet=quiet, in_flight=self._engine.in_flight)
+
+    @staticmethod
+    async def _cancel(*tasks: asyncio.Task[object]) -> None:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes rebalances on; aiokafka waits for these calls."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._consumer.give_up(tp.partition for tp in revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._consumer.take_over(tp.partition for tp in assigned)
+
+
+def _offset(commit: Commit) -> OffsetAndMetadata:
+    return OffsetAndMetadata(commit.offset, commit.metadata)
+
+
+def _numbers(partitions: Iterable[Partition]) -> list[int]:
+    return sorted(partition.number for partition in partitions)

@@ -1,0 +1,444 @@
+"""The engine: takes records of ``deliveries``, sends them in their lanes, publishes what follows.
+
+No Task and no Future belongs to a delivery: the transport calls back, and the callback starts the
+next delivery of a lane. Results gather while a flush is under way and leave together with the next.
+
+Guarantees: what continues a delivery (the next attempt, the dead letter) is acknowledged before the
+attempt's record is produced; a delivery's offset is finished only after that record is
+acknowledged. A result whose partition was revoked meanwhile is dropped: whoever owns the partition
+now is responsible for it.
+
+Must not import aiokafka: records come in as ``Arrival`` and go out through the publisher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+import structlog
+
+from services.delivery import metrics
+from services.delivery.destination import Destination, Destinations, Sent
+from services.delivery.lanes import STALL_MS_MIN, Lane, Lanes
+from services.delivery.partition import UNKNOWN, Partition
+from services.delivery.settle import FollowUp, Origin, discard, park, settle
+from shared.http.messages import Outcome, OutgoingRequest, Timing, Unanswered
+from shared.kafka.publisher import Position, Record
+from shared.models.attempts import Attempt, encode_attempt
+from shared.models.deliveries import REASON_HEADER, TRIGGER_PING, DeliveryMeta, meta_of
+from shared.models.endpoints import EndpointState
+from shared.topics import Tiers, duration_ms
+
+PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", "5m"))
+"""How long a delivery is put aside, by how often it was before."""
+
+FLUSH_EVERY_S: Final = 0.005
+SWEEP_EVERY_S: Final = 0.25
+_NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
+
+_log = structlog.get_logger("delivery")
+
+
+class Arrival(NamedTuple):
+    """A record as fetched."""
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Sender(Protocol):
+    """Sends a request and calls back with its outcome, exactly once."""
+
+    def start(self, request: OutgoingRequest, done: Callable[[Outcome], None]) -> None:
+        """Send."""
+
+
+class Sink(Protocol):
+    """Publishes records; returns when the broker has acknowledged all of them."""
+
+    async def publish(self, records: Sequence[Record]) -> list[Position]:
+        """Publish."""
+
+
+class View(Protocol):
+    """The endpoints as this worker knows them, and how to bring that up to date."""
+
+    endpoints: dict[str, EndpointState]
+
+
+class Barrier(Protocol):
+    """Waits until the endpoint view holds everything acknowledged so far."""
+
+    async def catch_up(self) -> None:
+        """Return when it does."""
+
+
+class Names(NamedTuple):
+    """Real topic names: ``prefix`` goes before the table's names."""
+
+    prefix: str
+    attempts: str
+
+
+class Delivery:
+    """A record being worked on."""
+
+    __slots__ = ("origin", "partition", "size")
+
+    def __init__(self, partition: Partition, origin: Origin) -> None:
+        self.partition = partition
+        self.origin = origin
+        self.size = len(origin.body)
+
+
+class _Result(NamedTuple):
+    delivery: Delivery
+    attempt: Attempt | None
+    follow_up: FollowUp | None
+
+
+class Engine:
+    """Everything between a fetched record and its acknowledged consequences."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Lanes[Delivery],
+        destinations: Destinations,
+        view: View,
+        barrier: Barrier,
+        sender: Sender,
+        sink: Sink,
+        names: Names,
+        tiers: Tiers,
+        response_bytes_max: int,
+    ) -> None:
+        self._lanes = lanes
+        self._destinations = destinations
+        self._view = view
+        self._barrier = barrier
+        self._sender = sender
+        self._sink = sink
+        self._names = names
+        self._tiers = tiers
+        self._response_bytes_max = response_bytes_max
+        self._sending: dict[tuple[int, int], Delivery] = {}
+        self._results: list[_Result] = []
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._flushing = False
+        self._stopping = False
+        self.open_records = 0
+        self.open_bytes = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many requests are in flight."""
+        return len(self._sending)
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Take fetched records into their lanes.
+
+        Waits for the endpoint view when a record was matched with a newer state than we know.
+        """
+        readable = [(arrival, _read(arrival)) for arrival in arrivals]
+        if any(self._is_ahead_of_view(arrival, meta) for arrival, meta in readable):
+            await self._barrier.catch_up()
+        now_ms = _now_ms()
+        for arrival, meta in readable:
+            if not arrival.partition.closing:
+                self._take_one(arrival, meta, now_ms)
+        self._pump()
+
+    def forget(self, closing: set[Partition]) -> None:
+        """Give up what waits for these partitions; what is in flight may still finish."""
+        for delivery in self._lanes.withdraw(lambda item: item.partition in closing):
+            self._closed(delivery)
+
+    async def quiet(self, partitions: set[Partition], timeout_s: float) -> bool:
+        """Wait until nothing of these partitions is in flight or unpublished; False on timeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._busy(partitions):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def stop_starting(self) -> None:
+        """Start no further request."""
+        self._stopping = True
+
+    async def run_flusher(self) -> None:
+        """Publish results for ever; what gathers during one flush leaves with the next."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._results = self._results, []
+            self._flushing = True
+            await self._flush(batch)
+            self._flushing = False
+            self._moved.set()
+            await asyncio.sleep(FLUSH_EVERY_S)
+
+    async def run_sweeper(self) -> None:
+        """Park what waits in lanes that do not move, a few times a second, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            for delivery in list(self._lanes.sweep(_steady_ms())):
+                self._park(delivery, _now_ms())
+            self._pump()
+            metrics.IN_FLIGHT.set(self.in_flight)
+            metrics.OPEN.set(self.open_records)
+            metrics.LANES.set(len(self._lanes))
+
+    def _is_ahead_of_view(self, arrival: Arrival, meta: DeliveryMeta | None) -> bool:
+        if meta is None:
+            return False
+        endpoint = self._view.endpoints.get((arrival.key or b"").decode("ascii", "replace"))
+        return endpoint is None or endpoint.revision < meta.revision
+
+    def _take_one(self, arrival: Arrival, meta: DeliveryMeta | None, now_ms: int) -> None:
+        partition, offset = arrival.partition, arrival.offset
+        still_sending = self._sending.get((partition.number, offset))
+        if not partition.open(offset):
+            metrics.REPEATED.inc()
+            return
+        if meta is None:
+            self._quarantine(arrival)
+            return
+        endpoint_id = (arrival.key or b"").decode("ascii", "replace")
+        if not partition.memory.is_new(endpoint_id, meta):
+            metrics.REPEATED.inc()
+            partition.finish(offset)
+            return
+        if still_sending is not None:
+            # The partition was taken away and came back while this very request was in flight.
+            still_sending.partition = partition
+            return
+        delivery = Delivery(
+            partition, Origin(endpoint_id, partition.number, offset, arrival.value or b"", meta)
+        )
+        self.open_records += 1
+        self.open_bytes += delivery.size
+        endpoint = self._view.endpoints.get(endpoint_id)
+        if endpoint is None:
+            self._discard(delivery, "endpoint_deleted", now_ms)
+        elif not endpoint.active and meta.trigger != TRIGGER_PING:
+            self._discard(delivery, "endpoint_disabled", now_ms)
+        else:
+            self._enter_lane(delivery, endpoint, now_ms)
+
+    def _enter_lane(self, delivery: Delivery, endpoint: EndpointState, now_ms: int) -> None:
+        steady_ms = _steady_ms()
+        lane = self._lanes.lane(endpoint.id, steady_ms)
+        if not self._prepare(lane, endpoint) or not self._lanes.offer(lane, delivery, steady_ms):
+            self._park(delivery, now_ms)
+
+    def _prepare(self, lane: Lane[Delivery], endpoint: EndpointState) -> bool:
+        """Have the lane's destination made for the endpoint's revision; False if we cannot."""
+        current = lane.data
+        if isinstance(current, Destination) and current.endpoint.revision >= endpoint.revision:
+            return True
+        try:
+            lane.data = self._destinations.make(endpoint)
+        except (ValueError, LookupError) as error:
+            _log.error("endpoint_unusable", endpoint_id=endpoint.id, error=str(error))
+            return False
+        return True
+
+    def _pump(self) -> None:
+        """Start what the lanes allow."""
+        while not self._stopping:
+            turn = self._lanes.next()
+            if turn is None:
+                return
+            self._start(*turn)
+
+    def _start(self, lane: Lane[Delivery], delivery: Delivery) -> None:
+        destination = lane.data
+        assert isinstance(destination, Destination)
+        origin = delivery.origin
+        started_ms = _now_ms()
+        headers = destination.headers(origin.meta, origin.body, started_ms // 1000)
+        sent = Sent(headers, started_ms)
+        self._sending[origin.partition, origin.offset] = delivery
+        done = partial(self._on_outcome, lane, delivery, destination, sent)
+        if destination.refused is not None:
+            asyncio.get_running_loop().call_soon(
+                done, Unanswered("url", destination.refused, _NO_TIMING, None)
+            )
+            return
+        self._sender.start(
+            destination.request(headers, origin.body, self._response_bytes_max), done
+        )
+
+    def _on_outcome(
+        self,
+        lane: Lane[Delivery],
+        delivery: Delivery,
+        destination: Destination,
+        sent: Sent,
+        outcome: Outcome,
+    ) -> None:
+        """Take the result of a request and start what may follow in its lane."""
+        origin = delivery.origin
+        del self._sending[origin.partition, origin.offset]
+        self._lanes.completed(
+            lane,
+            timed_out=_is_timeout(outcome),
+            duration_ms=outcome.timing.total_ms,
+            now_ms=_steady_ms(),
+        )
+        if delivery.partition.revoked:
+            self._closed(delivery)
+        elif isinstance(outcome, Unanswered) and outcome.kind == "local":
+            self._on_local_failure(delivery, outcome)
+        else:
+            settlement = settle(origin, destination, sent, outcome, _now_ms())
+            _count(settlement.attempt)
+            self._push(_Result(delivery, settlement.attempt, settlement.follow_up))
+        self._moved.set()
+        self._pump()
+
+    def _on_local_failure(self, delivery: Delivery, outcome: Unanswered) -> None:
+        """Our own fault (no socket left, or the worker stops): no attempt counts."""
+        if self._stopping:
+            self._closed(delivery)  # its offset stays open: whoever comes next reads it again
+            return
+        _log.error("sender_failed", error=outcome.message)
+        self._park(delivery, _now_ms())
+
+    def _park(self, delivery: Delivery, now_ms: int) -> None:
+        meta = delivery.origin.meta
+        delay_ms = PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)]
+        metrics.PARKED.inc()
+        self._push(_Result(delivery, None, park(meta, self._tiers.at_least(delay_ms), now_ms)))
+
+    def _discard(self, delivery: Delivery, reason: str, now_ms: int) -> None:
+        metrics.DISCARDED.inc()
+        self._push(_Result(delivery, discard(delivery.origin, reason, now_ms), None))
+
+    def _quarantine(self, arrival: Arrival) -> None:
+        """Put a record that is none of ours where it is kept."""
+        meta = DeliveryMeta("", "", "", 0, "", 0, 0, 0)
+        origin = Origin("", arrival.partition.number, arrival.offset, arrival.value or b"", meta)
+        delivery = Delivery(arrival.partition, origin)
+        self.open_records += 1
+        self.open_bytes += delivery.size
+        reason = (REASON_HEADER, b"unreadable")
+        self._push(
+            _Result(
+                delivery, None, FollowUp("deliveries.dead", (*_present(arrival.headers), reason))
+            )
+        )
+
+    def _push(self, result: _Result) -> None:
+        self._results.append(result)
+        self._wake.set()
+
+    async def _flush(self, batch: list[_Result]) -> None:
+        """Publish the follow-ups, then the attempts; then finish the offsets."""
+        batch = [result for result in batch if self._still_ours(result)]
+        follow_ups = [
+            Record(
+                self._names.prefix + result.follow_up.topic,
+                result.delivery.origin.endpoint_id.encode(),
+                result.delivery.origin.body,
+                result.follow_up.headers,
+            )
+            for result in batch
+            if result.follow_up is not None
+        ]
+        if follow_ups:
+            await self._sink.publish(follow_ups)
+        attempted = [(result, result.attempt) for result in batch if result.attempt is not None]
+        positions = await self._sink.publish(
+            [
+                Record(
+                    self._names.attempts,
+                    attempt.endpoint_id.encode(),
+                    encode_attempt(attempt),
+                    (),
+                    attempt.partition,
+                )
+                for _, attempt in attempted
+            ]
+        )
+        for (result, attempt), position in zip(attempted, positions, strict=True):
+            result.delivery.partition.memory.ended(attempt)
+            self._finish(result.delivery, position.offset)
+        for result in batch:
+            if result.attempt is None:
+                self._finish(result.delivery, UNKNOWN)
+
+    def _still_ours(self, result: _Result) -> bool:
+        if not result.delivery.partition.revoked:
+            return True
+        self._closed(result.delivery)
+        return False
+
+    def _finish(self, delivery: Delivery, journal_offset: int) -> None:
+        delivery.partition.finish(delivery.origin.offset, journal_offset)
+        self._closed(delivery)
+
+    def _closed(self, delivery: Delivery) -> None:
+        self.open_records -= 1
+        self.open_bytes -= delivery.size
+
+    def _busy(self, partitions: set[Partition]) -> bool:
+        if self._results or self._flushing:
+            return True
+        return any(delivery.partition in partitions for delivery in self._sending.values())
+
+
+def _is_timeout(outcome: Outcome) -> bool:
+    """Return whether the receiver held a request for long without answering it."""
+    return isinstance(outcome, Unanswered) and outcome.timing.total_ms >= STALL_MS_MIN
+
+
+def _read(arrival: Arrival) -> DeliveryMeta | None:
+    """Return the record's metadata, None where it has none that we can read."""
+    if not arrival.key or arrival.value is None:
+        return None
+    try:
+        return meta_of(tuple(arrival.headers))
+    except (msgspec.DecodeError, TypeError):
+        return None
+
+
+def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value or b"") for name, value in headers)
+
+
+def _count(attempt: Attempt) -> None:
+    metrics.ATTEMPTS.labels(attempt.error or str(attempt.status_code)).inc()
+    metrics.SECONDS.observe((attempt.response_time_ms or 0.0) / 1000)
+    if attempt.status != "success":
+        _log.info(
+            "attempt_failed",
+            endpoint_id=attempt.endpoint_id,
+            event_id=attempt.event_id,
+            attempt=attempt.attempt,
+            status_code=attempt.status_code,
+            error=attempt.error,
+            final=attempt.final,
+            next_attempt_ms=attempt.next_attempt_ms,
+        )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _steady_ms() -> float:
+    return time.monotonic() * 1000

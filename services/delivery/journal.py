@@ -1,0 +1,113 @@
+"""Reading the tail of ``attempts`` when a partition is assigned: what is finished already.
+
+The topic has the same partition numbers as ``deliveries``, and each of its records says which
+delivery is finished by it. Reading from the offset kept in the commit's metadata gives everything
+that was finished ahead of the committed offset, so that after a crash only requests which were in
+flight are repeated; reading a little further back fills the memory of recent deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.delivery.partition import JournalEntry, Partition, journal_start
+from shared.kafka.connect import connected
+from shared.models.attempts import decode_finished
+
+READ_WAIT_MS = 200
+
+_log = structlog.get_logger("journal")
+
+
+class Journal:
+    """Opens partitions: what was committed, and what the journal says about the rest."""
+
+    def __init__(
+        self, *, bootstrap: str, group: str, deliveries: str, attempts: str, memory_size_max: int
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._group = group
+        self._deliveries = deliveries
+        self._attempts = attempts
+        self._memory_size_max = memory_size_max
+        self._closing = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Connect; waits for a broker that is away."""
+        self._reader = await connected(
+            lambda: AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+            )
+        )
+        self._closing.push_async_callback(self._reader.stop)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await self._admin.start()
+        self._closing.push_async_callback(self._admin.close)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._closing.aclose()
+
+    async def open(self, numbers: set[int]) -> dict[int, Partition]:
+        """Return the state of newly assigned partitions by number."""
+        if not numbers:
+            return {}
+        committed = await self._committed(numbers)
+        tps = {number: TopicPartition(self._attempts, number) for number in numbers}
+        ends = await self._reader.end_offsets(list(tps.values()))
+        starts = {
+            tps[number]: journal_start(metadata, ends[tps[number]], self._memory_size_max)
+            for number, (_, metadata) in committed.items()
+        }
+        entries = await self._read(starts, ends)
+        return {
+            number: Partition(
+                number,
+                committed=committed[number][0],
+                journal=entries[tps[number]],
+                journal_end=ends[tps[number]],
+                memory_size_max=self._memory_size_max,
+            )
+            for number in numbers
+        }
+
+    async def _committed(self, numbers: set[int]) -> dict[int, tuple[int, str]]:
+        """Return the committed offset (-1: none) and its metadata of each partition."""
+        tps = [TopicPartition(self._deliveries, number) for number in numbers]
+        offsets = await self._admin.list_consumer_group_offsets(self._group, partitions=tps)
+        return {tp.partition: (offsets[tp].offset, offsets[tp].metadata or "") for tp in tps}
+
+    async def _read(
+        self, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, list[JournalEntry]]:
+        entries: dict[TopicPartition, list[JournalEntry]] = {tp: [] for tp in starts}
+        waiting = {tp for tp, start in starts.items() if start < ends[tp]}
+        self._reader.assign(list(waiting))
+        for tp in waiting:
+            self._reader.seek(tp, starts[tp])
+        while waiting:
+            fetched = await self._reader.getmany(timeout_ms=READ_WAIT_MS)
+            for tp, records in fetched.items():
+                entries[tp].extend(_entries(records))
+            waiting = {tp for tp in waiting if await self._reader.position(tp) < ends[tp]}
+        return entries
+
+
+def _entries(records: list[object]) -> list[JournalEntry]:
+    entries = []
+    for record in records:
+        try:
+            finished = decode_finished(record.value or b"")  # type: ignore[attr-defined]
+        except msgspec.DecodeError as error:
+            _log.error("journal_record_unreadable", error=str(error))
+            continue
+        entries.append(JournalEntry(record.offset, finished))  # type: ignore[attr-defined]
+    return entries

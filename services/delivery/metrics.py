@@ -1,0 +1,18 @@
+"""The metrics of the delivery worker: a closed list."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ATTEMPTS = Counter("hooklane_delivery_attempts_total", "Attempts by outcome", ["outcome"])
+DISCARDED = Counter("hooklane_delivery_discarded_total", "Deliveries ended without an attempt")
+PARKED = Counter("hooklane_delivery_parked_total", "Deliveries put aside because of their lane")
+REPEATED = Counter("hooklane_delivery_repeats_total", "Records recognised as repeats and dropped")
+SECONDS = Histogram(
+    "hooklane_delivery_attempt_seconds",
+    "Duration of an attempt",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+IN_FLIGHT = Gauge("hooklane_delivery_in_flight", "Requests in flight")
+OPEN = Gauge("hooklane_delivery_open_records", "Records read and not finished")
+LANES = Gauge("hooklane_delivery_lanes", "Endpoints with open deliveries")

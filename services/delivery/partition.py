@@ -1,0 +1,106 @@
+"""The state of one owned partition of ``deliveries``: what is open, finished and remembered. Pure.
+
+The commit's metadata is the offset in ``attempts`` from which the journal of this partition must be
+read to know everything that was finished ahead of the committed position. It is one number,
+whatever is open, so Kafka's limit on metadata (4 KB) never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from services.delivery.memory import Memory
+from shared.kafka.offsets import Ledger
+from shared.models.attempts import Finished
+
+UNKNOWN: Final = -1
+
+
+class Commit(NamedTuple):
+    """What to commit for a partition: the next offset, and where its journal begins."""
+
+    offset: int
+    metadata: str
+
+
+class JournalEntry(NamedTuple):
+    """A record of ``attempts`` with its own offset there."""
+
+    offset: int
+    finished: Finished
+
+
+class Partition:
+    """An owned partition.
+
+    ``closing`` is set when it is to be given up: nothing more is taken from it. ``revoked`` is set
+    when it is gone: nothing is committed any more.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        committed: int,
+        journal: Iterable[JournalEntry],
+        journal_end: int,
+        memory_size_max: int,
+    ) -> None:
+        self.number = number
+        self.closing = False
+        self.revoked = False
+        self.memory = Memory(memory_size_max)
+        self._ledger = Ledger(committed)
+        self._journal_end = journal_end
+        self._ahead: dict[int, int] = {}  # finished deliveries offset -> its offset in attempts
+        self._committed: Commit | None = None
+        self._known: dict[int, int] = {}
+        for entry in journal:
+            self.memory.ended(entry.finished)
+            if entry.finished.offset >= committed:
+                self._known[entry.finished.offset] = entry.offset
+
+    @property
+    def open_count(self) -> int:
+        """Return how many records are open."""
+        return self._ledger.open_count
+
+    def open(self, offset: int) -> bool:
+        """Note a record; False when the journal says that it is finished already."""
+        self._ledger.open(offset)
+        journal_offset = self._known.pop(offset, None)
+        if journal_offset is None:
+            return True
+        self.finish(offset, journal_offset)
+        return False
+
+    def finish(self, offset: int, journal_offset: int = UNKNOWN) -> None:
+        """Note that all that follows from a record is acknowledged.
+
+        ``journal_offset`` is where its attempt was written; UNKNOWN when there was none to write.
+        """
+        if journal_offset >= 0:
+            self._journal_end = max(self._journal_end, journal_offset + 1)
+            self._ahead[offset] = journal_offset
+        for passed in self._ledger.finish(offset):
+            self._ahead.pop(passed, None)
+
+    def commit_due(self) -> Commit | None:
+        """Return what to commit when it differs from what was committed last."""
+        position = self._ledger.position
+        if position < 0:
+            return None
+        floor = min(self._ahead.values(), default=self._journal_end)
+        commit = Commit(position, str(floor))
+        return None if commit == self._committed else commit
+
+    def committed(self, commit: Commit) -> None:
+        """Note that ``commit`` was acknowledged."""
+        self._committed = commit
+
+
+def journal_start(metadata: str, end: int, memory_size: int) -> int:
+    """Return the offset in ``attempts`` to read from, so that the memory is filled as well."""
+    floor = int(metadata) if metadata.isascii() and metadata.isdigit() else end
+    return max(0, min(floor, end - memory_size))

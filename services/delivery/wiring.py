@@ -1,0 +1,124 @@
+"""Builds the delivery worker from the settings; the only file here that imports adapters."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from services.delivery.consumer import FETCH_WAIT_MS, RECORDS_MAX, Consumer
+from services.delivery.destination import Destinations
+from services.delivery.engine import Engine, Names
+from services.delivery.journal import Journal
+from services.delivery.lanes import Lanes
+from shared.config import Settings
+from shared.http.ares import AresResolver
+from shared.http.transport import Transport
+from shared.kafka import salvage
+from shared.kafka.connect import connected
+from shared.kafka.names import group_instance, group_name, topic_name
+from shared.kafka.publisher import Publisher
+from shared.kafka.registry import RegistryReader
+from shared.policy.addresses import EgressPolicy
+from shared.policy.matching import Registry
+from shared.policy.retry import RetryPolicy
+from shared.profiles.profile import load_profiles
+from shared.runtime import Runtime
+from shared.signing.keyring import Keyring
+from shared.topics import ATTEMPTS, DELIVERIES, ENDPOINTS
+
+SERVICE: Final = "delivery"
+MEMORY_SIZE_MAX: Final = 20_000  # recent deliveries remembered for each partition
+QUEUE_SHARE: Final = 4  # one lane may hold this fraction of the open records
+
+
+async def main(settings: Settings, runtime: Runtime) -> None:
+    """Run the worker until it is told to stop; then finish what is in flight and commit."""
+    salvage.install()
+    client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
+    profiles = load_profiles(
+        settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
+    )
+    egress = EgressPolicy(
+        allow=settings.egress_networks,
+        require_https=settings.require_https,
+        ports=settings.egress_port_set,
+    )
+    keyring = Keyring.parse(settings.secret_keys)
+    registry = Registry(profiles)
+    reader = RegistryReader(
+        bootstrap=settings.kafka_bootstrap,
+        topic=topic_name(settings, ENDPOINTS),
+        view=registry,
+        client_id=client_id,
+    )
+    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
+    transport = Transport(policy=egress, resolver=AresResolver())
+    journal = Journal(
+        bootstrap=settings.kafka_bootstrap,
+        group=group_name(settings, SERVICE),
+        deliveries=topic_name(settings, DELIVERIES),
+        attempts=topic_name(settings, ATTEMPTS),
+        memory_size_max=MEMORY_SIZE_MAX,
+    )
+    engine = Engine(
+        lanes=Lanes(
+            cap=settings.lane_concurrency,
+            inflight_max=settings.inflight_max,
+            queue_max=settings.open_records_max // QUEUE_SHARE,
+        ),
+        destinations=Destinations(
+            profiles=profiles,
+            retries={
+                name: RetryPolicy(profile, settings.tiers) for name, profile in profiles.items()
+            },
+            keyring=keyring,
+            egress=egress,
+        ),
+        view=registry,
+        barrier=reader,
+        sender=transport,
+        sink=publisher,
+        names=Names(settings.topic_prefix, topic_name(settings, ATTEMPTS)),
+        tiers=settings.tiers,
+        response_bytes_max=settings.response_body_bytes_max,
+    )
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(transport.close)
+        for part in (publisher, reader, journal):
+            closing.push_async_callback(part.stop)
+            await part.start()
+        kafka = await connected(lambda: _consumer(settings, client_id))
+        closing.push_async_callback(kafka.stop)
+        consumer = Consumer(
+            kafka=kafka,
+            topic=topic_name(settings, DELIVERIES),
+            journal=journal,
+            engine=engine,
+            runtime=runtime,
+            open_records_max=settings.open_records_max,
+            open_bytes_max=settings.open_bytes_max,
+            drain_timeout_s=settings.drain_timeout_ms / 1000,
+        )
+        await consumer.run()
+
+
+def _consumer(settings: Settings, client_id: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        client_id=client_id,
+        group_id=group_name(settings, SERVICE),
+        group_instance_id=group_instance(settings, SERVICE),
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_poll_records=RECORDS_MAX,
+        max_partition_fetch_bytes=2 * 1024 * 1024,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=settings.session_timeout_ms // 6,
+        rebalance_timeout_ms=30_000,
+    )

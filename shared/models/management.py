@@ -1,0 +1,85 @@
+"""What the management API stores: workspaces, the API keys of their members, endpoints.
+
+These are the records of the source of truth; ``models.endpoints`` holds what the other services
+need of them. ``state`` makes one from the other. Times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.models.endpoints import EndpointState, WorkspaceState
+
+
+class Workspace(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant. Its profile never changes: endpoints and receivers rely on it."""
+
+    id: str
+    name: str
+    profile: str
+    created_ms: int
+    revision: int = 1
+    deleted: bool = False
+
+    def state(self) -> WorkspaceState | None:
+        """Return what the ``endpoints`` topic says of this workspace; None is a tombstone."""
+        if self.deleted:
+            return None
+        return WorkspaceState(
+            id=self.id, profile=self.profile, name=self.name, revision=self.revision
+        )
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as stored: ``digest`` is the SHA-256 (hex) of the key, which itself is nowhere.
+
+    ``hint`` is the key's beginning, for people to tell their keys apart.
+    """
+
+    digest: str
+    hint: str
+    workspace_id: str
+    scopes: tuple[str, ...]
+    created_ms: int
+    name: str = ""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as stored. ``secret`` is sealed; ``secret_hint`` is what may be shown of it.
+
+    ``deleted`` endpoints are kept for a while so that their tombstone is the last record on the
+    topic; no list and no read shows them.
+    """
+
+    id: str
+    workspace_id: str
+    profile: str
+    url: str
+    events: tuple[str, ...]
+    secret: str
+    secret_hint: str
+    created_ms: int
+    updated_ms: int
+    description: str | None = None
+    active: bool = True
+    disabled_reason: str | None = None
+    revision: int = 1
+    epoch: int = 1
+    deleted: bool = False
+
+    def state(self) -> EndpointState | None:
+        """Return what the ``endpoints`` topic says of this endpoint; None is a tombstone."""
+        if self.deleted:
+            return None
+        return EndpointState(
+            id=self.id,
+            workspace_id=self.workspace_id,
+            profile=self.profile,
+            url=self.url,
+            events=self.events,
+            secret=self.secret,
+            active=self.active,
+            disabled_reason=self.disabled_reason,
+            revision=self.revision,
+            epoch=self.epoch,
+        )

@@ -1,0 +1,1 @@
+"""Storage adapters: one package for each database. Only a service's ``wiring`` imports them."""
