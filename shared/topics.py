@@ -93,7 +93,10 @@ class Tiers(msgspec.Struct, frozen=True):
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table. ``partitions`` 0 means the deployment's default count."""
+    """One row of the table.
+
+    ``partitions`` 0 means the deployment's default count; a tier has that by ``partitions_share``.
+    """
 
     name: str
     key: str
@@ -101,6 +104,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     partitions: int = 0
+    partitions_share: int = 1
     retention_ms: int = 7 * _DAY_MS
     cleanup: Literal["delete", "compact"] = "delete"
     message_bytes_max: int = RECORD_BYTES_MAX
@@ -158,6 +162,10 @@ DEAD: Final = Topic(
 )
 
 
+TIER_PARTITIONS_SHARE: Final = 4
+"""Tiers wait more than they work, and there are many: they need fewer partitions."""
+
+
 def tier_topic(tier: Tier) -> Topic:
     """Return the row of a retry tier; records are kept for long after they were due."""
     return Topic(
@@ -166,6 +174,7 @@ def tier_topic(tier: Tier) -> Topic:
         value="as deliveries",
         writers=("delivery",),
         readers=("retry",),
+        partitions_share=TIER_PARTITIONS_SHARE,
         retention_ms=2 * tier.delay_ms + 7 * _DAY_MS,
     )
 

@@ -98,7 +98,11 @@ class Consumer:
         _log.info("partitions_given_up", partitions=_numbers(leaving), quiet=quiet)
 
     async def take_over(self, numbers: Iterable[int]) -> None:
-        """Open newly assigned partitions; waits out an outage."""
+        """Open newly assigned partitions; waits out an outage.
+
+        aiokafka fetches while this is under way, and what it hands out then is dropped, as nobody
+        can take it yet. So each partition is read again from its start.
+        """
         new = {number for number in numbers if number not in self._partitions}
         while True:
             try:
@@ -109,6 +113,8 @@ class Consumer:
             else:
                 break
         self._partitions.update(opened)
+        for partition in opened.values():
+            self._kafka.seek(TopicPartition(self._topic, partition.number), partition.start)
         self._paused = False
         _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
 

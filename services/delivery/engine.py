@@ -37,6 +37,10 @@ from shared.topics import Tiers, duration_ms
 PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", "5m"))
 """How long a delivery is put aside, by how often it was before."""
 
+UNRECORDED_MAX: Final = 1_000
+"""Results that are not in ``attempts`` yet: no request starts beyond it, so that a crash repeats
+few requests even when Kafka is slow to take the results."""
+
 FLUSH_EVERY_S: Final = 0.005
 SWEEP_EVERY_S: Final = 0.25
 _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
@@ -132,6 +136,7 @@ class Engine:
         self._response_bytes_max = response_bytes_max
         self._sending: dict[tuple[int, int], Delivery] = {}
         self._results: list[_Result] = []
+        self._unrecorded = 0
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._flushing = False
@@ -186,8 +191,10 @@ class Engine:
             batch, self._results = self._results, []
             self._flushing = True
             await self._flush(batch)
+            self._unrecorded -= len(batch)
             self._flushing = False
             self._moved.set()
+            self._pump()
             await asyncio.sleep(FLUSH_EVERY_S)
 
     async def run_sweeper(self) -> None:
@@ -231,10 +238,9 @@ class Engine:
         self.open_records += 1
         self.open_bytes += delivery.size
         endpoint = self._view.endpoints.get(endpoint_id)
-        if endpoint is None:
-            self._discard(delivery, "endpoint_deleted", now_ms)
-        elif not endpoint.active and meta.trigger != TRIGGER_PING:
-            self._discard(delivery, "endpoint_disabled", now_ms)
+        reason = _obstacle(endpoint, meta)
+        if endpoint is None or reason is not None:
+            self._discard(delivery, reason or "endpoint_deleted", now_ms)
         else:
             self._enter_lane(delivery, endpoint, now_ms)
 
@@ -247,7 +253,7 @@ class Engine:
     def _prepare(self, lane: Lane[Delivery], endpoint: EndpointState) -> bool:
         """Have the lane's destination made for the endpoint's revision; False if we cannot."""
         current = lane.data
-        if isinstance(current, Destination) and current.endpoint.revision >= endpoint.revision:
+        if isinstance(current, Destination) and current.endpoint is endpoint:
             return True
         try:
             lane.data = self._destinations.make(endpoint)
@@ -258,13 +264,24 @@ class Engine:
 
     def _pump(self) -> None:
         """Start what the lanes allow."""
-        while not self._stopping:
+        while not self._stopping and self._unrecorded < UNRECORDED_MAX:
             turn = self._lanes.next()
             if turn is None:
                 return
             self._start(*turn)
 
     def _start(self, lane: Lane[Delivery], delivery: Delivery) -> None:
+        """Send, unless the endpoint was disabled, deleted or spoilt while the delivery waited."""
+        endpoint = self._view.endpoints.get(lane.key)
+        reason = _obstacle(endpoint, delivery.origin.meta)
+        if endpoint is None or reason is not None:
+            self._lanes.released(lane)
+            self._discard(delivery, reason or "endpoint_deleted", _now_ms())
+            return
+        if not self._prepare(lane, endpoint):
+            self._lanes.released(lane)
+            self._park(delivery, _now_ms())
+            return
         destination = lane.data
         assert isinstance(destination, Destination)
         origin = delivery.origin
@@ -344,6 +361,7 @@ class Engine:
 
     def _push(self, result: _Result) -> None:
         self._results.append(result)
+        self._unrecorded += 1
         self._wake.set()
 
     async def _flush(self, batch: list[_Result]) -> None:
@@ -399,6 +417,15 @@ class Engine:
         if self._results or self._flushing:
             return True
         return any(delivery.partition in partitions for delivery in self._sending.values())
+
+
+def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
+    """Return why nothing is to be sent, None where it is; a ping tests a disabled endpoint too."""
+    if endpoint is None:
+        return "endpoint_deleted"
+    if not endpoint.active and meta.trigger != TRIGGER_PING:
+        return "endpoint_disabled"
+    return None
 
 
 def _is_timeout(outcome: Outcome) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from services.delivery.partition import JournalEntry, Partition, journal_start
 from shared.kafka.connect import connected
@@ -62,6 +63,8 @@ class Journal:
             return {}
         committed = await self._committed(numbers)
         tps = {number: TopicPartition(self._attempts, number) for number in numbers}
+        sources = {number: TopicPartition(self._deliveries, number) for number in numbers}
+        begins = await self._reader.beginning_offsets(list(sources.values()))
         ends = await self._reader.end_offsets(list(tps.values()))
         starts = {
             tps[number]: journal_start(metadata, ends[tps[number]], self._memory_size_max)
@@ -71,7 +74,7 @@ class Journal:
         return {
             number: Partition(
                 number,
-                committed=committed[number][0],
+                start=max(committed[number][0], begins[sources[number]]),
                 journal=entries[tps[number]],
                 journal_end=ends[tps[number]],
                 memory_size_max=self._memory_size_max,
@@ -83,6 +86,8 @@ class Journal:
         """Return the committed offset (-1: none) and its metadata of each partition."""
         tps = [TopicPartition(self._deliveries, number) for number in numbers]
         offsets = await self._admin.list_consumer_group_offsets(self._group, partitions=tps)
+        if not offsets.keys() >= set(tps):  # the client passes over an error of the whole answer
+            raise KafkaError("the group's coordinator does not know its offsets yet")
         return {tp.partition: (offsets[tp].offset, offsets[tp].metadata or "") for tp in tps}
 
     async def _read(

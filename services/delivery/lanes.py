@@ -22,7 +22,7 @@ Times are milliseconds of any steady clock; the caller passes ``now_ms``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 TIMEOUTS_TO_SICK: Final = 3
@@ -156,6 +156,12 @@ class Lanes(Generic[T]):
                 lane.response_ms = duration_ms
         self._take_turn(lane)
 
+    def released(self, lane: Lane[T]) -> None:
+        """Give back the turn of a delivery that was not sent after all."""
+        lane.inflight -= 1
+        self.inflight -= 1
+        self._take_turn(lane)
+
     def sweep(self, now_ms: float) -> list[T]:
         """Return what waits in lanes that have stalled or fallen sick: it is to be parked.
 
@@ -174,6 +180,10 @@ class Lanes(Generic[T]):
         for key in idle:
             del self._lanes[key]
         return parked
+
+    def queues(self) -> Iterator[deque[T]]:
+        """Yield the queues of the lanes in which something waits."""
+        return (lane.queue for lane in self._lanes.values() if lane.queue)
 
     def withdraw(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Remove and return waiting deliveries (their partitions are given up)."""

@@ -8,6 +8,7 @@ whatever is open, so Kafka's limit on metadata (4 KB) never matters.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final, NamedTuple
 
 from services.delivery.memory import Memory
@@ -32,7 +33,7 @@ class JournalEntry(NamedTuple):
 
 
 class Partition:
-    """An owned partition.
+    """An owned partition, read from ``start`` on.
 
     ``closing`` is set when it is to be given up: nothing more is taken from it. ``revoked`` is set
     when it is gone: nothing is committed any more.
@@ -42,23 +43,24 @@ class Partition:
         self,
         number: int,
         *,
-        committed: int,
+        start: int,
         journal: Iterable[JournalEntry],
         journal_end: int,
         memory_size_max: int,
     ) -> None:
         self.number = number
+        self.start = start
         self.closing = False
         self.revoked = False
         self.memory = Memory(memory_size_max)
-        self._ledger = Ledger(committed)
+        self._ledger = Ledger(start)
         self._journal_end = journal_end
         self._ahead: dict[int, int] = {}  # finished deliveries offset -> its offset in attempts
         self._committed: Commit | None = None
-        self._known: dict[int, int] = {}
+        self._known: dict[int, int] = {}  # the same, of an earlier owner, and not read again yet
         for entry in journal:
             self.memory.ended(entry.finished)
-            if entry.finished.offset >= committed:
+            if entry.finished.offset >= start:
                 self._known[entry.finished.offset] = entry.offset
 
     @property
@@ -91,9 +93,13 @@ class Partition:
         position = self._ledger.position
         if position < 0:
             return None
-        floor = min(self._ahead.values(), default=self._journal_end)
-        commit = Commit(position, str(floor))
+        commit = Commit(position, str(self._journal_floor(position)))
         return None if commit == self._committed else commit
+
+    def _journal_floor(self, position: int) -> int:
+        """Return where the journal of what was finished ahead of ``position`` begins."""
+        read_again = (at for offset, at in self._known.items() if offset >= position)
+        return min(chain(self._ahead.values(), read_again), default=self._journal_end)
 
     def committed(self, commit: Commit) -> None:
         """Note that ``commit`` was acknowledged."""

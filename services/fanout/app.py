@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import faust
@@ -155,6 +157,7 @@ def create_app(
         group,
         broker=url,
         store="memory://",
+        datadir=Path(tempfile.gettempdir()) / "hooklane-fanout",  # unused, but Faust makes it
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

@@ -26,10 +26,17 @@ from shared.models.events import Coordinates, Event, decode_event
 from shared.policy.matching import Registry
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
+from shared.topics import BODY_BYTES_MAX
 
 REASON_HEADER: Final = "hooklane-rejected-reason"
 FIELD_HEADER: Final = "hooklane-rejected-field"
 ORIGIN_HEADER: Final = "hooklane-rejected-origin"
+CUT_HEADER: Final = "hooklane-rejected-cut"
+"""The size in bytes of a record that was too large to be kept whole."""
+
+KEPT_BYTES_MAX: Final = BODY_BYTES_MAX
+CUT_TO_BYTES: Final = 65_536
+HEADER_OVERHEAD_BYTES: Final = 10  # two lengths, of up to five bytes each
 
 _log = structlog.get_logger("fanout")
 
@@ -108,7 +115,11 @@ class Planner:
         return follows
 
     def _rejection(self, record: ConsumerRecord[bytes, bytes], poison: Poison) -> Record:
-        """Return the record as received, with headers that say why and where it came from."""
+        """Return the record as received, with headers that say why and where it came from.
+
+        Producers compress better than we do, so what fitted into ``events`` may be too large for
+        ``events.rejected``. Of such a record the beginning is kept; the rest is at its origin.
+        """
         origin = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         given = tuple((name, value or b"") for name, value in record.headers)
         added = (
@@ -116,6 +127,14 @@ class Planner:
             (FIELD_HEADER, (poison.field or "").encode()),
             (ORIGIN_HEADER, msgspec.json.encode(origin)),
         )
+        size = len(record.key or b"") + len(record.value or b"")
+        size += sum(
+            len(name.encode()) + len(value) + HEADER_OVERHEAD_BYTES for name, value in given
+        )
+        if size > KEPT_BYTES_MAX:
+            beginning = (record.value or b"")[:CUT_TO_BYTES]
+            cut = (CUT_HEADER, str(size).encode())
+            return Record(self._rejected_topic, None, beginning, (*added, cut))
         return Record(self._rejected_topic, record.key, record.value, given + added)
 
 

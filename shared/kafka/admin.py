@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -19,6 +20,8 @@ from shared.kafka.names import topic_name
 from shared.models.errors import HooklaneError
 from shared.topics import Topic, table
 
+LEADERS_WITHIN_S: Final = 60.0
+
 
 class TopicMismatchError(HooklaneError):
     """A topic exists, but not as the table wants it; the message names topic, value and fix."""
@@ -27,7 +30,8 @@ class TopicMismatchError(HooklaneError):
 async def create_topics(settings: Settings) -> list[str]:
     """Create what is missing and verify the partition counts; returns the names created.
 
-    Raises TopicMismatchError when an existing topic has another number of partitions.
+    Returns when every partition can be written to, which a busy broker needs a moment for. Raises
+    TopicMismatchError when an existing topic has another number of partitions.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
@@ -36,7 +40,7 @@ async def create_topics(settings: Settings) -> list[str]:
         rows = {topic_name(settings, row): row for row in table(settings.tiers)}
         missing = [name for name in rows if name not in existing]
         await _create(admin, [_new_topic(settings, name, rows[name]) for name in missing])
-        await _verify(admin, settings, {name: rows[name] for name in rows if name in existing})
+        await _verify(admin, settings, rows)
     finally:
         await admin.close()
     return missing
@@ -44,7 +48,7 @@ async def create_topics(settings: Settings) -> list[str]:
 
 def partitions_of(settings: Settings, topic: Topic) -> int:
     """Return how many partitions ``topic`` has in this deployment."""
-    return topic.partitions or settings.partitions
+    return topic.partitions or max(1, settings.partitions // topic.partitions_share)
 
 
 def _new_topic(settings: Settings, name: str, topic: Topic) -> NewTopic:
@@ -76,9 +80,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
 
 
 async def _verify(admin: AIOKafkaAdminClient, settings: Settings, rows: dict[str, Topic]) -> None:
-    if not rows:
-        return
-    for description in await admin.describe_topics(list(rows)):
+    descriptions = await _led(admin, list(rows))
+    for description in descriptions:
         name = description["topic"]
         found, wanted = len(description["partitions"]), partitions_of(settings, rows[name])
         if found != wanted:
@@ -86,6 +89,19 @@ async def _verify(admin: AIOKafkaAdminClient, settings: Settings, rows: dict[str
                 f"topic {name!r} has {found} partitions, the table wants {wanted}: "
                 "set HOOKLANE_PARTITIONS to what exists, or use another HOOKLANE_TOPIC_PREFIX"
             )
+
+
+async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[str, Any]]:
+    """Return the topics' descriptions once every partition has a leader."""
+    async with asyncio.timeout(LEADERS_WITHIN_S):
+        while True:
+            descriptions: list[dict[str, Any]] = await admin.describe_topics(names)
+            partitions = [partition for found in descriptions for partition in found["partitions"]]
+            if all(found["partitions"] for found in descriptions) and all(
+                partition["leader"] >= 0 for partition in partitions
+            ):
+                return descriptions
+            await asyncio.sleep(0.1)
 
 
 def main() -> None:

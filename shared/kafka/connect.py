@@ -37,5 +37,8 @@ async def connected(make: Callable[[], T]) -> T:
             _log.warning("kafka_unreachable", error=repr(error))
             await client.stop()
             await asyncio.sleep(RETRY_AFTER_S)
+        except asyncio.CancelledError:
+            await client.stop()
+            raise
         else:
             return client

@@ -21,9 +21,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
-    RecordTooLargeError,
+    ProducerClosed,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
 )
+from aiokafka.structs import RecordMetadata
 
 from shared.kafka.partitioner import partition_for
 from shared.models.errors import HooklaneError, Outage
@@ -33,12 +37,9 @@ BATCH_BYTES_MAX: Final = 512 * 1024  # aiokafka's default of 16 KiB is 35 delive
 REQUEST_BYTES_MAX: Final = 4 * RECORD_BYTES_MAX
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
+STOP_WITHIN_S: Final = 5.0
 
-_REFUSALS: Final = (
-    InvalidTopicError,
-    MessageSizeTooLargeError,
-    RecordTooLargeError,
-)
+_REFUSALS: Final = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 _log = structlog.get_logger("publisher")
 
@@ -81,10 +82,10 @@ class Publisher:
         await self._connected()
 
     async def stop(self) -> None:
-        """Disconnect. Calls under way must have returned."""
+        """Disconnect, without waiting for a broker that is away. No call may be under way."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await _stopped(producer)
 
     async def publish(self, records: Sequence[Record]) -> list[Position]:
         """Produce all records and return their positions, in the order given.
@@ -112,45 +113,41 @@ class Publisher:
         except TimeoutError:
             raise Outage(f"Kafka did not acknowledge within {timeout_ms} ms") from None
 
-    async def partition_count(self, topic: str) -> int:
-        """Return how many partitions ``topic`` has; waits until the broker knows it."""
-        known = self._partition_counts.get(topic)
-        if known is None:
-            producer = await self._connected()
-            known = len(await producer.partitions_for(topic))
-            self._partition_counts[topic] = known
-        return known
-
     async def _attempt(
         self, records: Sequence[Record], waiting: list[int], positions: list[Position | None]
     ) -> KafkaError | None:
         """Try to produce the waiting records once; returns what went wrong, if anything."""
+        producer = await self._connected()
+        failures: list[KafkaError] = []
+        handed_over = []
         try:
-            producer = await self._connected()
-            groups = await self._grouped(records, waiting)
-            batches = [
-                (partition, indices, await producer.send_batch(batch, topic, partition=partition))
-                for (topic, partition), members in groups.items()
-                for batch, indices in _batches(producer, records, members)
-            ]
+            groups = await self._grouped(producer, records, waiting)
+            for (topic, partition), members in groups.items():
+                for batch, indices in _batches(producer, records, members):
+                    future = await _handed_over(producer, batch, topic, partition)
+                    handed_over.append((partition, indices, future))
         except KafkaError as error:
-            await self._after(error)
-            return error
-        failure: KafkaError | None = None
-        for partition, indices, future in batches:
+            failures.append(error)
+        for partition, indices, future in handed_over:
             try:
                 base = (await future).offset
             except KafkaError as error:
-                failure = error
+                failures.append(error)
                 continue
             for step, index in enumerate(indices):
                 positions[index] = Position(partition, base + step if base >= 0 else -1)
-        if failure is not None:
-            await self._after(failure)
-        return failure
+        return await self._after(producer, failures)
+
+    async def _partition_count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        """Return how many partitions ``topic`` has; raises KafkaError while nobody knows."""
+        known = self._partition_counts.get(topic)
+        if known is None:
+            known = len(await producer.partitions_for(topic))
+            self._partition_counts[topic] = known
+        return known
 
     async def _grouped(
-        self, records: Sequence[Record], waiting: Iterable[int]
+        self, producer: AIOKafkaProducer, records: Sequence[Record], waiting: Iterable[int]
     ) -> dict[tuple[str, int], list[int]]:
         """Return the indices of the waiting records by topic and partition, order kept."""
         groups: dict[tuple[str, int], list[int]] = {}
@@ -158,7 +155,7 @@ class Publisher:
             record = records[index]
             partition = record.partition
             if partition is None:
-                partitions = await self.partition_count(record.topic)
+                partitions = await self._partition_count(producer, record.topic)
                 if record.key is None:
                     partition = next(self._spread) % partitions
                 else:
@@ -198,24 +195,59 @@ class Publisher:
             _log.warning("kafka_unreachable", error=repr(error), bootstrap=self._bootstrap)
             await producer.stop()
             return None
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
         return producer
 
-    async def _after(self, error: Exception) -> None:
+    async def _after(
+        self, producer: AIOKafkaProducer, failures: Sequence[KafkaError]
+    ) -> KafkaError | None:
         """Refuse what can never work; drop a producer that an error has made useless.
 
-        aiokafka retries what can be retried by itself and never lets an idempotent batch expire,
-        so an error that reaches us means that this producer's sequence is broken.
+        aiokafka retries what can be retried by itself and never lets an idempotent batch expire, so
+        the error of a batch means that this producer's sequence is broken. Batches behind a refused
+        one fail too, for the gap that it left: the refusal is what counts.
         """
-        if isinstance(error, _REFUSALS):
-            raise RecordRefusedError(f"Kafka refuses a record for good: {error!r}") from error
-        self._partition_counts.clear()
-        async with self._lock:
-            producer, self._producer = self._producer, None
-            if producer is not None:
-                try:
-                    await asyncio.wait_for(producer.stop(), timeout=5)
-                except (KafkaError, TimeoutError, OSError) as stop_error:
-                    _log.warning("producer_stop_failed", error=repr(stop_error))
+        if any(not isinstance(error, UnknownTopicOrPartitionError) for error in failures):
+            if self._producer is producer:  # else another call has seen to it
+                self._producer = None
+                self._partition_counts.clear()
+            await _stopped(producer)
+        for error in failures:
+            if isinstance(error, _REFUSALS):
+                raise RecordRefusedError(f"Kafka refuses a record for good: {error!r}") from error
+        return failures[0] if failures else None
+
+
+async def _handed_over(
+    producer: AIOKafkaProducer, batch: Any, topic: str, partition: int
+) -> asyncio.Future[RecordMetadata]:
+    """Return the future of a batch once the one before it has left, however long that takes."""
+    while True:
+        try:
+            future: asyncio.Future[RecordMetadata] = await producer.send_batch(
+                batch, topic, partition=partition
+            )
+        except KafkaTimeoutError as error:
+            _log.warning("publish_waits", error=repr(error), topic=topic, partition=partition)
+        else:
+            return future
+
+
+async def _stopped(producer: AIOKafkaProducer) -> None:
+    """Close a producer; calls that still wait for it fail soon, and are tried with another one.
+
+    ``stop`` flushes first, for as long as the broker is away, and does nothing when called again.
+    """
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
+    except TimeoutError:
+        await producer.client.close()
+        await producer._sender.close()
+        producer._message_accumulator.fail_all(ProducerClosed())
+    except (KafkaError, OSError) as error:
+        _log.warning("producer_stop_failed", error=repr(error))
 
 
 def _batches(

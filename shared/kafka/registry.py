@@ -71,11 +71,18 @@ class RegistryReader:
                 await consumer.stop()
 
     async def catch_up(self) -> None:
-        """Return when the view holds everything that was acknowledged before this call."""
+        """Return when the view holds everything that was acknowledged before this call.
+
+        Raises what has ended the reading, should it have ended.
+        """
         end = await self._end()
+        task = self._task
+        if self._position >= end or task is None:
+            return
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position >= end or task.done())
         if self._position < end:
-            async with self._moved:
-                await self._moved.wait_for(lambda: self._position >= end)
+            task.result()  # nobody follows the topic any more: let it be known why
 
     async def _end(self) -> int:
         assert self._prober is not None
@@ -89,12 +96,16 @@ class RegistryReader:
                 return int(ends[self._partition])
 
     async def _follow(self, reader: AIOKafkaConsumer) -> None:
-        while True:
-            try:
-                await self._read_once(reader)
-            except KafkaError as error:
-                _log.warning("registry_waits", error=repr(error))
-                await asyncio.sleep(RETRY_AFTER_S)
+        try:
+            while True:
+                try:
+                    await self._read_once(reader)
+                except KafkaError as error:
+                    _log.warning("registry_waits", error=repr(error))
+                    await asyncio.sleep(RETRY_AFTER_S)
+        finally:
+            async with self._moved:  # whoever waits must not wait for a task that has ended
+                self._moved.notify_all()
 
     async def _read_once(self, reader: AIOKafkaConsumer) -> None:
         fetched = await reader.getmany(timeout_ms=FETCH_WAIT_MS, max_records=10_000)

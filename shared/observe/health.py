@@ -14,12 +14,14 @@ import time
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Final
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 STUCK_AFTER_S: Final = 15.0
+REQUEST_TIMEOUT_S: Final = 5.0
 _WATCH_EVERY_S: Final = 1.0
 
 _log = structlog.get_logger("health")
@@ -47,8 +49,7 @@ class HealthServer:
     def __init__(self, pulse: Pulse, host: str, port: int) -> None:
         self._pulse = pulse
         self._closed = threading.Event()
-        self._server = ThreadingHTTPServer((host, port), _handler(pulse))
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), _handler(pulse))
         self._threads = [
             threading.Thread(target=self._server.serve_forever, name="health", daemon=True),
             threading.Thread(target=self._watch, name="watchdog", daemon=True),
@@ -81,8 +82,18 @@ class HealthServer:
             reported = stuck
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind, and leave out the look-up of our own name: without a DNS it takes seconds."""
+        TCPServer.server_bind(self)
+
+
 def _handler(pulse: Pulse) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_TIMEOUT_S  # a client that sends nothing must not keep its thread
+
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)

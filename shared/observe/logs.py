@@ -9,11 +9,18 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 
 def configure_logs(service: str, level: str) -> None:
     """Send structlog and the standard library's logging to stdout as JSON lines."""
-    shared: list[structlog.typing.Processor] = [
+
+    def add_service(_: object, __: str, event: EventDict) -> EventDict:
+        event["service"] = service  # not a context variable: threads would not have it
+        return event
+
+    shared: list[Processor] = [
+        add_service,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -26,7 +33,6 @@ def configure_logs(service: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -42,3 +48,5 @@ def configure_logs(service: str, level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A coordinator that moves or starts is waited for, whatever aiokafka calls it.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)

@@ -20,8 +20,9 @@ section 6), so the shortest text of that double is the same number to them; by t
 is ``0``. What rounds to infinity is refused, because JavaScript prints ``null`` for it.
 
 Each call first tries a path of C calls, which gives up on whatever it cannot prove to be right; the
-path behind it reads token by token, without recursion. Both cost time linear in the input, whose
-size the caller bounds. Pure: imports msgspec and the standard library's ``re`` and ``math``.
+path behind it reads token by token, without recursion. Neither looks back, so time grows with the
+size of the input, which the caller bounds, whatever is in it. Pure: imports msgspec and the
+standard library's ``re`` and ``math``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ class NotJson(RenderError):
 
 
 class NotRepresentable(RenderError):
-    """The bytes are JSON, but JavaScript would alter a number in them."""
+    """The bytes are JSON, but JavaScript would alter a number in them.
+
+    A number that a later duplicate of its key replaces is of no account: nobody gets it.
+    """
 
 
 def canonicalise(raw: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""How Hooklane is run: locally (`deploy.local`), in containers and on Kubernetes."""

@@ -1,0 +1,227 @@
+"""A whole Hooklane with a receiver that keeps count: for tests that kill things under load.
+
+The receiver refuses a known share of first attempts, so that retries, their tier and the dead ends
+of a crash take part in every run. What the log says is read from MongoDB directly: the arena judges
+the system from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import httpx
+import msgspec
+from aiokafka import AIOKafkaProducer
+from pymongo import AsyncMongoClient
+
+from deploy.local.stack import Options, Stack
+
+FAN_OUT: Final = 3
+REFUSED_OF: Final = 20  # one in so many first attempts is answered with 500
+PROFILE: Final = """
+title = "Fast retries"
+[body]
+members = {{ id = "id", type = "type", data = "data" }}
+[signature]
+scheme = "hmac-sha256-hex"
+header = "X-Signature"
+[headers]
+event_id = "X-Event-Id"
+attempt = "X-Attempt"
+user_agent = "Arena/1.0"
+[events]
+open = true
+ping = "webhook.ping"
+types = {{ "webhook.ping" = "Test ping" }}
+[retry]
+delays = [{delays}]
+timeout = "{timeout}"
+[health]
+"""
+
+
+class Request(NamedTuple):
+    """What identifies a request: the endpoint's path, the event and the attempt number."""
+
+    path: str
+    event_id: str
+    attempt: int
+
+
+class Receiver:
+    """Counts requests; safe against connections that break off."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[Request] = Counter()
+        self.accepted: Counter[tuple[str, str]] = Counter()
+        self.port = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Serve until the block ends."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                headers = _headers(head)
+                await reader.readexactly(int(headers["content-length"]))
+                path = head.split(b" ", 2)[1].decode()
+                writer.write(
+                    self._answer(Request(path, headers["x-event-id"], int(headers["x-attempt"])))
+                )
+        writer.close()
+
+    def _answer(self, request: Request) -> bytes:
+        self.requests[request] += 1
+        delivery = (request.path, request.event_id)
+        if request.attempt == 1 and zlib.crc32("".join(delivery).encode()) % REFUSED_OF == 0:
+            return b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+        self.accepted[delivery] += 1
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    @property
+    def repeats(self) -> int:
+        """Return how many requests were sent again with the same attempt number."""
+        return sum(count - 1 for count in self.requests.values())
+
+
+class Arena:
+    """A running stack with a workspace, ``FAN_OUT`` endpoints and a producer."""
+
+    def __init__(self, stack: Stack, receiver: Receiver, producer: AIOKafkaProducer) -> None:
+        self.stack = stack
+        self.receiver = receiver
+        self._producer = producer
+        self._mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            stack.env["HOOKLANE_MONGO_URI"]
+        )
+        self.workspace_id = ""
+        self.api_key = ""
+
+    async def publish(self, prefix: str, count: int, *, pace_s: float = 0.0) -> list[str]:
+        """Produce ``count`` events, each acknowledged by Kafka before this returns their ids."""
+        ids = [f"{prefix}-{number}" for number in range(count)]
+        acknowledged = []
+        for number, event_id in enumerate(ids):
+            event = {"id": event_id, "type": "a.b", "workspace_id": self.workspace_id}
+            value = msgspec.json.encode({**event, "data": {"number": number}})
+            acknowledged.append(
+                await self._producer.send(self.stack.describe()["events_topic"], value)
+            )
+            if pace_s and number % 50 == 49:
+                await asyncio.sleep(50 * pace_s)
+        await asyncio.gather(*acknowledged)
+        return ids
+
+    async def successes(self, prefix: str) -> Counter[tuple[str, str]]:
+        """Return how many rows of the log say ``success``, by endpoint and event."""
+        rows = self._mongo["hooklane"]["attempts"].find(
+            {"event_id": {"$regex": f"^{prefix}-"}, "status": "success"}, {"event_id": 1}
+        )
+        with contextlib.suppress(Exception):  # the server may be the one that was killed
+            return Counter([(row["_id"].partition(":")[0], row["event_id"]) async for row in rows])
+        return Counter()
+
+    async def close(self) -> None:
+        """Close the arena's own connections."""
+        await self._mongo.close()
+
+
+@asynccontextmanager
+async def open_arena(
+    folder: Path,
+    *,
+    counts: Mapping[str, int] | None = None,
+    delays: str = '"1s", "2s", "5s"',
+    attempt_timeout: str = "5s",
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Arena]:
+    """Start a stack in ``folder``, and stop it at the end."""
+    profiles = folder / "profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "arena.toml").write_text(PROFILE.format(delays=delays, timeout=attempt_timeout))
+    given = {
+        "HOOKLANE_PROFILES_DIR": str(profiles),
+        "HOOKLANE_RETRY_TIERS": "1s,2s,5s,30s,1m,5m,30m,2h,5h,10h,14h,20h,24h",
+        **(settings or {}),
+    }
+    options = Options(
+        state_dir=folder / "state",
+        gateway_port=0,
+        kafka_port=0,
+        mongo_port=0,
+        counts=counts or {},
+        settings=given,
+    )
+    options.state_dir.mkdir()
+    receiver = Receiver()
+    stack = Stack(options, say=lambda line: print(line, flush=True))
+    async with receiver.listening():
+        try:
+            await stack.start()
+            producer = AIOKafkaProducer(
+                bootstrap_servers=stack.env["HOOKLANE_KAFKA_BOOTSTRAP"],
+                acks="all",
+                enable_idempotence=True,
+            )
+            async with producer:
+                arena = Arena(stack, receiver, producer)
+                await _prepare(arena)
+                yield arena
+                await arena.close()
+        finally:
+            await stack.stop()
+
+
+async def _prepare(arena: Arena) -> None:
+    """Make a workspace with the arena's profile, and its endpoints."""
+    made = await _admin(
+        arena.stack.env, "create-workspace", "--profile", "arena", "--name", "Arena"
+    )
+    arena.workspace_id, arena.api_key = made["id"], made["api_key"]
+    async with httpx.AsyncClient(
+        base_url=arena.stack.gateway_url, headers={"Authorization": f"Bearer {arena.api_key}"}
+    ) as client:
+        for number in range(FAN_OUT):
+            url = f"http://127.0.0.1:{arena.receiver.port}/{number}"
+            answer = await client.post("/v1/webhooks", json={"url": url, "events": ["*"]})
+            answer.raise_for_status()
+
+
+async def _admin(env: Mapping[str, str], *arguments: str) -> dict[str, str]:
+    """Run the operators' command line against the stack."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.gateway.admin",
+        *arguments,
+        env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    decoded: dict[str, str] = msgspec.json.decode(output)
+    return decoded
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    return {
+        name.lower(): value.strip()
+        for name, separator, value in (line.partition(":") for line in lines)
+        if separator
+    }
