@@ -7,6 +7,7 @@ each start, as tokens expire.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +15,15 @@ from typing import Final
 
 from deploy.local.files import write_private
 from services.gateway.handlers.accounts import create_api_key, create_workspace, issue_jwt
+from services.gateway.ports import Ports
 from services.gateway.wiring import open_parts
 from shared.config import Settings
+from shared.models.errors import Outage
+from shared.models.management import Workspace
 
 PROFILES: Final = ("qr3", "xqr", "standard")
 TOKEN_VALID_S: Final = 7 * 24 * 3600
+RETRY_AFTER_S: Final = 0.3
 
 Accounts = Mapping[str, Mapping[str, str]]
 
@@ -32,7 +37,7 @@ async def seed(settings: Settings, state_dir: Path) -> Accounts:
     async with open_parts(settings) as parts:
         for profile in PROFILES:
             if profile not in accounts:
-                made = await create_workspace(parts.ports, profile=profile, name=f"Demo {profile}")
+                made = await _workspace(parts.ports, profile)
                 key = await create_api_key(parts.ports, workspace_id=made.id, name="demo")
                 accounts[profile] = {"id": made.id, "api_key": key}
         accounts["xqr"]["jwt"] = await issue_jwt(
@@ -43,3 +48,16 @@ async def seed(settings: Settings, state_dir: Path) -> Accounts:
         )
     write_private(path, accounts)
     return accounts
+
+
+async def _workspace(ports: Ports, profile: str) -> Workspace:
+    """Make a workspace, however long the servers take to settle: they have only just started.
+
+    An Outage means that there is none and the call may be repeated; `Stack.start` is cancelled by
+    whoever does not want to wait.
+    """
+    while True:
+        try:
+            return await create_workspace(ports, profile=profile, name=f"Demo {profile}")
+        except Outage:
+            await asyncio.sleep(RETRY_AFTER_S)

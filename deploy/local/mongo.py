@@ -65,6 +65,9 @@ class Mongo(Child):
             *("--log-file-max", JOURNAL_FILE_MAX),
             *("--cache-size", CACHE_SIZE),
             *("--log-level", "WARNING"),
+            # Without it the server acknowledges journalled writes that only its own memory holds: a
+            # SIGKILL lost whole batches. It costs 2 to 4 ms per command, little per row of a batch.
+            "--sync-on-commit",
         ]
 
     async def is_ready(self) -> bool:

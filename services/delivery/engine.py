@@ -37,7 +37,7 @@ from shared.topics import Tiers, duration_ms
 PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", "5m"))
 """How long a delivery is put aside, by how often it was before."""
 
-UNRECORDED_MAX: Final = 1_000
+UNRECORDED_MAX: Final = 250
 """Results that are not in ``attempts`` yet: no request starts beyond it, so that a crash repeats
 few requests even when Kafka is slow to take the results."""
 

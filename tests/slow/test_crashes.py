@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from services.delivery.engine import UNRECORDED_MAX
 from tests.support.arena import FAN_OUT, Arena, open_arena
 from tests.support.polling import until, until_true
 
@@ -22,7 +23,7 @@ EVENTS: Final = int(os.environ.get("CRASH_EVENTS", "1000"))
 VICTIMS: Final = ("fanout", "delivery", "retry", "recorder", "gateway", "mongo", "kafka")
 PACE_S: Final = 0.001
 RECOVERY_S: Final = 90.0
-IN_FLIGHT_MAX: Final = FAN_OUT * 32  # the lanes' cap
+IN_FLIGHT_MAX: Final = FAN_OUT * 32 + UNRECORDED_MAX  # the lanes' caps, and what is unrecorded
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(1_200)]
 

@@ -1,0 +1,71 @@
+"""Two workers of each consuming service: one leaves, joins and is killed under load.
+
+Nothing is lost, nothing succeeds twice. How long the stream stood still is printed, as the time
+between two requests at the receiver; the operations guide says what to expect of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.arena import FAN_OUT, Arena, open_arena
+from tests.support.polling import until, until_true
+
+SERVICES: Final = ("fanout", "delivery", "retry", "recorder")
+EVENTS: Final = 4_000
+PACE_S: Final = 0.005
+RECOVERY_S: Final = 120.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+async def test_workers_may_leave_join_and_die_under_load(tmp_path: Path) -> None:
+    """Each (event, endpoint) succeeds exactly once while every service loses and gains a worker."""
+    counts = dict.fromkeys(SERVICES, 2)
+    async with open_arena(tmp_path / "arena", counts=counts) as arena:
+        publishing = asyncio.create_task(arena.publish("rebalance", EVENTS, pace_s=PACE_S))
+        for service in SERVICES:
+            await _leave_and_join(arena, f"{service}-2")
+            await _die_and_come_back(arena, service)
+        await publishing
+        wanted = EVENTS * FAN_OUT
+        rows = await until(
+            lambda: arena.successes("rebalance"),
+            lambda rows: len(rows) >= wanted,
+            what="every delivery in the log",
+            within_s=RECOVERY_S,
+        )
+        assert len(rows) == wanted
+        assert set(rows.values()) == {1}
+        still_s = max(later - earlier for earlier, later in pairwise(arena.receiver.arrivals_s))
+        print(f"{wanted} deliveries, {arena.receiver.repeats} repeats, stood still {still_s:.1f} s")
+
+
+async def _leave_and_join(arena: Arena, name: str) -> None:
+    """Stop a worker as a rolling update does; the supervisor starts it again."""
+    before = len(arena.receiver.arrivals_s)
+    await arena.stack.children[name].stop()
+    await _moves_on(arena, name, before)
+
+
+async def _die_and_come_back(arena: Arena, name: str) -> None:
+    before = len(arena.receiver.arrivals_s)
+    await arena.stack.children[name].kill9()
+    await _moves_on(arena, name, before)
+
+
+async def _moves_on(arena: Arena, name: str, before: int) -> None:
+    child = arena.stack.children[name]
+    await until_true(lambda: child.is_running, what=f"{name} running again")
+    await until(child.is_ready, bool, what=f"{name} ready", within_s=60)
+    await until_true(
+        lambda: len(arena.receiver.arrivals_s),
+        lambda count: count > before,
+        what=f"deliveries after {name} had gone",
+        within_s=60,
+    )
