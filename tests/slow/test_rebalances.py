@@ -17,7 +17,7 @@ from tests.support.arena import FAN_OUT, Arena, open_arena
 from tests.support.polling import until, until_true
 
 SERVICES: Final = ("fanout", "delivery", "retry", "recorder")
-EVENTS: Final = 4_000
+CHUNK: Final = 100
 PACE_S: Final = 0.005
 RECOVERY_S: Final = 120.0
 
@@ -28,12 +28,13 @@ async def test_workers_may_leave_join_and_die_under_load(tmp_path: Path) -> None
     """Each (event, endpoint) succeeds exactly once while every service loses and gains a worker."""
     counts = dict.fromkeys(SERVICES, 2)
     async with open_arena(tmp_path / "arena", counts=counts) as arena:
-        publishing = asyncio.create_task(arena.publish("rebalance", EVENTS, pace_s=PACE_S))
+        disturbed = asyncio.Event()
+        publishing = asyncio.create_task(_publish_until(arena, disturbed))
         for service in SERVICES:
             await _leave_and_join(arena, f"{service}-2")
             await _die_and_come_back(arena, service)
-        await publishing
-        wanted = EVENTS * FAN_OUT
+        disturbed.set()
+        wanted = await publishing * FAN_OUT
         rows = await until(
             lambda: arena.successes("rebalance"),
             lambda rows: len(rows) >= wanted,
@@ -44,6 +45,14 @@ async def test_workers_may_leave_join_and_die_under_load(tmp_path: Path) -> None
         assert set(rows.values()) == {1}
         still_s = max(later - earlier for earlier, later in pairwise(arena.receiver.arrivals_s))
         print(f"{wanted} deliveries, {arena.receiver.repeats} repeats, stood still {still_s:.1f} s")
+
+
+async def _publish_until(arena: Arena, enough: asyncio.Event) -> int:
+    """Publish at a steady pace; returns how many events."""
+    count = 0
+    while not enough.is_set():
+        count += len(await arena.publish(f"rebalance-{count}", CHUNK, pace_s=PACE_S))
+    return count
 
 
 async def _leave_and_join(arena: Arena, name: str) -> None:
