@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.models import ids
+from shared.models import ids, wire
 
 Status = Literal["success", "failed", "discarded"]
 
@@ -94,9 +94,9 @@ def encode_attempt(attempt: Attempt) -> bytes:
 
 def decode_attempt(value: bytes) -> Attempt:
     """Return the attempt; raises msgspec.DecodeError for foreign bytes."""
-    return _decoder.decode(value)
+    return wire.decode(_decoder, value)
 
 
 def decode_finished(value: bytes) -> Finished:
     """Return the journal's part of the record; raises msgspec.DecodeError for foreign bytes."""
-    return _finished_decoder.decode(value)
+    return wire.decode(_finished_decoder, value)

@@ -7,9 +7,12 @@ appended, with defaults, so that old records decode with new code and the other 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+
+from shared.models import wire
 
 META_HEADER: Final = "hooklane-delivery"
 REASON_HEADER: Final = "hooklane-reason"  # on deliveries.dead: why it ended here
@@ -60,12 +63,15 @@ def encode_meta(meta: DeliveryMeta) -> bytes:
 
 def decode_meta(header: bytes) -> DeliveryMeta:
     """Return the header's content; raises msgspec.DecodeError for foreign bytes."""
-    return _decoder.decode(header)
+    return wire.decode(_decoder, header)
 
 
-def meta_of(headers: tuple[tuple[str, bytes], ...]) -> DeliveryMeta | None:
-    """Return the metadata among a record's headers, or None where there is none."""
+def meta_of(headers: Iterable[tuple[str, bytes | None]]) -> DeliveryMeta | None:
+    """Return the metadata among a record's headers, or None where there is none.
+
+    Raises msgspec.DecodeError for foreign bytes; Kafka allows a header without a value.
+    """
     for name, value in headers:
         if name == META_HEADER:
-            return decode_meta(value)
+            return decode_meta(value or b"")
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.models import ids
+from shared.models import ids, wire
 
 
 class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +57,13 @@ def encode_state(state: EndpointState | WorkspaceState) -> bytes:
 def decode_state(key: str, value: bytes) -> EndpointState | WorkspaceState:
     """Return the state that ``value`` holds; the key's prefix says which kind.
 
-    Raises msgspec.DecodeError for bytes that are neither.
+    Raises msgspec.DecodeError for bytes that are neither, and for a state of another key.
     """
+    state: EndpointState | WorkspaceState
     if key.startswith(f"{ids.WORKSPACE}_"):
-        return _workspace_decoder.decode(value)
-    return _endpoint_decoder.decode(value)
+        state = wire.decode(_workspace_decoder, value)
+    else:
+        state = wire.decode(_endpoint_decoder, value)
+    if state.id != key:
+        raise msgspec.DecodeError(f"the state of {state.id!r} has the key {key!r}")
+    return state

@@ -78,20 +78,31 @@ class _CloudEvent(msgspec.Struct):
 
 _native_decoder = msgspec.json.Decoder(_Native)
 _cloud_decoder = msgspec.json.Decoder(_CloudEvent)
-_skipper = json.JSONDecoder(parse_int=str, parse_float=str, strict=True)
 _space = " \t\n\r"
 
 
+def _no_constant(name: str) -> str:
+    raise ValueError(f"{name} is no JSON value")
+
+
+_skipper = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant)
+
+
 def decode_event(
-    value: bytes | None, headers: Iterable[tuple[str, bytes]], at: Coordinates
+    value: bytes | None, headers: Iterable[tuple[str, bytes | None]], at: Coordinates
 ) -> Event:
-    """Return the event that a record on ``events`` holds; raises Poison otherwise."""
-    given = dict(headers)
-    if f"{_CE_PREFIX}specversion" in given:
+    """Return the event that a record on ``events`` holds; raises Poison otherwise.
+
+    The content type decides before the ``ce_`` headers, because a producer may set them beside a
+    structured event too (CloudEvents' Kafka binding, 3.3).
+    """
+    given = {name: text or b"" for name, text in headers}  # Kafka allows headers without a value
+    structured = _media_type(given.get("content-type")) == _CE_STRUCTURED
+    if f"{_CE_PREFIX}specversion" in given and not structured:
         return _binary_cloud_event(value, given, at)
     if not value:
         raise Poison("the record has no value; produce an event as JSON")
-    if _media_type(given.get("content-type")) == _CE_STRUCTURED:
+    if structured:
         return _structured_cloud_event(value, at)
     try:
         native = _members(value, _native_decoder)
@@ -206,6 +217,8 @@ def _members(value: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
         raise Poison(str(error)) from None
     except RecursionError:
         raise Poison("the event is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Poison("the event is not valid UTF-8") from None
     except msgspec.DecodeError:
         # msgspec refuses escaped lone surrogates, which are legal JSON text, even inside Raw.
         return _members_slowly(value, decoder)

@@ -5,17 +5,26 @@ Inside the system a time is an ``int`` of Unix milliseconds; text exists at the 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+"""RFC 3339, 5.6; ``fromisoformat`` alone takes the whole of ISO 8601, week dates included."""
 
 
 def iso_ms(time_ms: int) -> str:
-    """Return ``time_ms`` as RFC 3339 text in UTC with exactly three fraction digits."""
+    """Return ``time_ms`` as RFC 3339 text in UTC with exactly three fraction digits.
+
+    Raises ValueError or OverflowError for a time outside the years 1 to 9999.
+    """
     seconds, milliseconds = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
 
 
 def parse_ms(text: str) -> int:
@@ -24,9 +33,9 @@ def parse_ms(text: str) -> int:
     Raises ValueError, with the fix, for text that is no time or that lacks an offset.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else None
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None:
         raise ValueError(f"{text[:64]!r} is not an RFC 3339 time such as 2026-03-15T10:00:00.000Z")
     return (moment - _EPOCH) // _MILLISECOND

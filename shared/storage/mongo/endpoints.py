@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from pymongo import DESCENDING
 
 from shared.models.management import Endpoint
 from shared.storage.mongo.client import Document, Mongo, outages
@@ -52,7 +53,12 @@ class EndpointStore:
         if before is not None:
             where["_id"] = {"$lt": before}
         with outages():
-            found = await self._collection.find(where).sort("_id", -1).limit(limit).to_list(limit)
+            found = (
+                await self._collection.find(where)
+                .sort("_id", DESCENDING)
+                .limit(limit)
+                .to_list(limit)
+            )
         return [_endpoint(document) for document in found]
 
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:

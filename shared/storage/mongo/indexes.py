@@ -32,8 +32,8 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 INDEXES: Final = (
     Index(
         collection=ENDPOINTS,
-        keys=(("workspace_id", ASCENDING), ("_id", DESCENDING)),
-        serves="GET /v1/webhooks: a workspace's endpoints, newest first",
+        keys=(("workspace_id", ASCENDING), ("_id", ASCENDING)),
+        serves="GET /v1/webhooks: a workspace's endpoints, newest first (read backwards)",
     ),
     Index(
         collection=ENDPOINTS,

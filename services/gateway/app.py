@@ -1,0 +1,34 @@
+"""The HTTP application: routes, errors, limits. Litestar ends here, at ``create_app``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from services.gateway.auth import Authenticator
+from services.gateway.errors import on_error
+from services.gateway.openapi import openapi_config
+from services.gateway.ports import Ports
+from services.gateway.requests import ApiRequest
+from services.gateway.routes import api_routers
+from services.gateway.routes.health import OPERATORS, Checks
+
+REQUEST_BYTES_MAX: Final = 64 * 1024
+"""What a management call may send; the calls that publish events have limits of their own."""
+
+
+def create_app(
+    *, ports: Ports, authenticator: Authenticator, checks: Checks, public_url: str = ""
+) -> Litestar:
+    """Return the application over these ports."""
+    return Litestar(
+        route_handlers=[*api_routers(), *OPERATORS],
+        request_class=ApiRequest,
+        request_max_body_size=REQUEST_BYTES_MAX,
+        exception_handlers={Exception: on_error},
+        openapi_config=openapi_config(public_url),
+        logging_config=None,
+        state=State({"ports": ports, "authenticator": authenticator, "checks": checks}),
+    )

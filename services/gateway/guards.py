@@ -1,0 +1,44 @@
+"""What stands before every route: the credential, its scope, the names in the query.
+
+A route says in ``opt`` what it asks for; the guard runs before the body is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.enums import HttpMethod
+from litestar.handlers import BaseRouteHandler
+
+from services.gateway.auth import Authenticator
+from services.gateway.errors import InvalidFields, unknown_names
+from shared.models.errors import Forbidden
+
+SCOPE: Final = "scope"
+TOKEN_ONLY: Final = "token_only"  # noqa: S105 - the name of an option
+QUERY: Final = "query"
+
+
+async def authorise(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Let the request pass if its caller may do this; the Caller becomes ``request.auth``.
+
+    Raises Unauthorised, Forbidden, InvalidFields for an unknown query parameter, or Outage.
+    """
+    if connection.scope.get("method") == HttpMethod.OPTIONS:
+        return  # Litestar's own answer: the methods of the path
+    opt: Mapping[str, Any] = handler.opt
+    authenticator: Authenticator = connection.app.state.authenticator
+    caller = await authenticator.caller(connection.headers.get("authorization"))
+    if opt.get(TOKEN_ONLY, False) and caller.credential != "jwt":
+        raise Forbidden(
+            "this call needs a token (JWT) of the dashboard; an API key is for /v1 and /api/v1"
+        )
+    caller.require(opt[SCOPE])
+    errors = unknown_names(connection.query_params, opt.get(QUERY, ()), "query parameter")
+    if errors:
+        raise InvalidFields(errors)
+    connection.scope["auth"] = caller

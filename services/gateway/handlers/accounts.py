@@ -1,0 +1,93 @@
+"""Workspaces and their credentials: for operators and for the local stack, not for HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from services.gateway import auth
+from services.gateway.auth import JwtPolicy
+from services.gateway.ports import Ports
+from shared.models import ids
+from shared.models.errors import Invalid, NotFound
+from shared.models.management import ApiKey, Workspace
+
+NAME_LENGTH_MAX: Final = 200
+JWT_VALID_S: Final = 30 * 24 * 3_600
+
+
+async def create_workspace(ports: Ports, *, profile: str, name: str) -> Workspace:
+    """Create a workspace; it is known to every service when this returns."""
+    if profile not in ports.profiles:
+        known = ", ".join(sorted(ports.profiles))
+        raise Invalid(f"there is no profile {profile!r}; known: {known}", field="profile")
+    if not 0 < len(name) <= NAME_LENGTH_MAX:
+        raise Invalid(f"a name has 1 to {NAME_LENGTH_MAX} characters", field="name")
+    now_ms = ports.now_ms()
+    identifier = ids.new_id(ids.WORKSPACE, now_ms, ports.entropy(ids.ENTROPY_BYTES))
+    return await ports.workspaces.create(
+        Workspace(id=identifier, name=name, profile=profile, created_ms=now_ms)
+    )
+
+
+async def create_api_key(
+    ports: Ports, *, workspace_id: str, scopes: Iterable[str] = auth.SCOPES, name: str = ""
+) -> str:
+    """Create an API key and return it: the only time that it can be seen."""
+    chosen = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in chosen if scope not in auth.SCOPES]
+    if unknown:
+        known = ", ".join(auth.SCOPES)
+        raise Invalid(f"{unknown[0]!r} is not a scope; known: {known}", field="scopes")
+    await _existing(ports, workspace_id)
+    key = auth.new_api_key(ports.entropy(auth.KEY_ENTROPY_BYTES))
+    await ports.api_keys.add(
+        ApiKey(
+            digest=auth.digest_of(key),
+            hint=key[: auth.KEY_HINT_LENGTH],
+            workspace_id=workspace_id,
+            scopes=chosen,
+            created_ms=ports.now_ms(),
+            name=name,
+        )
+    )
+    return key
+
+
+async def revoke_api_key(ports: Ports, *, workspace_id: str, hint: str) -> int:
+    """Revoke the workspace's keys that begin with ``hint``; returns how many there were.
+
+    A gateway that has seen the key lately takes it for up to five minutes more.
+    """
+    revoked = await ports.api_keys.revoke(workspace_id, hint[: auth.KEY_HINT_LENGTH])
+    if revoked == 0:
+        raise NotFound(f"{workspace_id} has no API key that begins with {hint!r}", field="hint")
+    return revoked
+
+
+async def issue_jwt(
+    ports: Ports,
+    policy: JwtPolicy,
+    *,
+    workspace_id: str,
+    scopes: Iterable[str] | None = None,
+    valid_s: int = JWT_VALID_S,
+) -> str:
+    """Return a token for a workspace, as a product's dashboard would issue it."""
+    if not policy.secret:
+        raise Invalid("tokens need a secret: set HOOKLANE_JWT_SECRET", field="jwt_secret")
+    await _existing(ports, workspace_id)
+    return auth.issue_jwt(
+        policy,
+        workspace_id=workspace_id,
+        now_s=ports.now_ms() // 1_000,
+        valid_s=valid_s,
+        scopes=scopes,
+    )
+
+
+async def _existing(ports: Ports, workspace_id: str) -> Workspace:
+    workspace = await ports.workspaces.get(workspace_id)
+    if workspace is None:
+        raise NotFound(f"there is no workspace {workspace_id!r}", field="workspace_id")
+    return workspace

@@ -1,0 +1,174 @@
+"""Publishing events over HTTP, with the checks that fan-out would make of them on Kafka.
+
+An event goes onto ``events`` as a Kafka producer would put it there; the workspace is the caller's,
+id and creation time are filled in. What fan-out would put into ``events.rejected`` is refused here
+with the same reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from services.gateway.auth import Caller
+from services.gateway.errors import TooLarge
+from services.gateway.ports import Ports
+from services.gateway.schemas import BATCH_EVENTS_MAX, BatchResult, EventProblem
+from shared.kafka.publisher import Record
+from shared.models.errors import Invalid, Poison
+from shared.models.events import Coordinates, Event, decode_event
+from shared.rendering.envelope import Envelope
+from shared.topics import BODY_BYTES_MAX
+
+PUBLISH_TIMEOUT_MS: Final = 5_000
+RECORD_OVERHEAD_BYTES_MAX: Final = 1_024
+"""What a record on ``events`` needs besides its value: batch header, key, varints."""
+
+EVENT_BYTES_MAX: Final = BODY_BYTES_MAX - RECORD_OVERHEAD_BYTES_MAX
+_COORDINATES_ENTROPY_BYTES: Final = 16
+_SPACE: Final = b" \t\r\n"
+_scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+async def publish(ports: Ports, caller: Caller, raw: bytes) -> str:
+    """Publish one event, given as JSON; returns its id when Kafka has acknowledged it.
+
+    Raises Poison with the reason, or Outage: then the event may or may not be published. A repeat
+    with an id of the caller's own is the same event; without one it is another.
+    """
+    event, record = prepare(ports, caller, raw)
+    await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
+    return event.id
+
+
+async def publish_batch(ports: Ports, caller: Caller, raws: Sequence[bytes]) -> list[BatchResult]:
+    """Publish events, each given as JSON; one result for each, in order.
+
+    Returns when Kafka has acknowledged every accepted one; raises Outage as ``publish`` does.
+    """
+    if len(raws) > BATCH_EVENTS_MAX:
+        raise TooLarge(
+            f"the batch has {len(raws)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
+        )
+    results: list[BatchResult] = []
+    records: list[Record] = []
+    for raw in raws:
+        try:
+            event, record = prepare(ports, caller, raw)
+        except Poison as poison:
+            problem = EventProblem(detail=poison.reason, field=poison.field)
+            results.append(BatchResult(status="rejected", error=problem))
+        else:
+            records.append(record)
+            results.append(BatchResult(status="accepted", id=event.id))
+    if records:
+        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+    return results
+
+
+def prepare(ports: Ports, caller: Caller, raw: bytes) -> tuple[Event, Record]:
+    """Return the event in ``raw`` and its record; raises Poison with the reason."""
+    event = _event(ports, caller, raw)
+    _check(caller, event)
+    value = _value(event)
+    if len(value) > EVENT_BYTES_MAX:
+        raise Poison(f"the event has {len(value)} bytes; {EVENT_BYTES_MAX} are allowed")
+    return event, Record(ports.events_topic, caller.workspace_id.encode(), value)
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """Return the items of a JSON array as they are written; raises Invalid."""
+    try:
+        return [bytes(item) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    except msgspec.ValidationError:
+        raise Invalid("the batch must be a JSON array of events") from None
+    except (msgspec.DecodeError, RecursionError):
+        return _split_array_slowly(body)
+
+
+def split_lines(body: bytes) -> list[bytes]:
+    """Return the lines of an NDJSON body that are not blank."""
+    return [line for line in body.split(b"\n") if line.strip(_SPACE)]
+
+
+def _event(ports: Ports, caller: Caller, raw: bytes) -> Event:
+    """Decode as fan-out does, in the caller's workspace.
+
+    The coordinates of the record are not known yet, so unique ones stand in: an id that is derived
+    from them is as good as a random one.
+    """
+    text = raw.strip(_SPACE)
+    if not text.startswith(b"{") or text[1:].lstrip(_SPACE).startswith(b"}"):
+        raise Poison("an event is a JSON object with type and data")
+    workspace = msgspec.json.encode(caller.workspace_id)
+    # In front, so that a workspace_id of the caller's own, being the last, is seen and checked.
+    in_workspace = b'{"workspace_id":' + workspace + b"," + text[1:]
+    unique = ports.entropy(_COORDINATES_ENTROPY_BYTES).hex()
+    return decode_event(in_workspace, (), Coordinates(unique, 0, 0, ports.now_ms()))
+
+
+def _check(caller: Caller, event: Event) -> None:
+    """Raise Poison for what fan-out would reject."""
+    profile = caller.profile
+    if event.workspace_id != caller.workspace_id:
+        raise Poison(
+            "workspace_id is not that of your credential; leave it out", field="workspace_id"
+        )
+    problem = profile.unknown_reason(event.type)
+    if problem is not None:
+        raise Poison(problem, field="type")
+    event_type = profile.canonical(event.type)
+    if event_type == profile.events.ping:
+        raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
+    Envelope(profile).render(
+        event_id=event.id, event_type=event_type, created=event.created, data=event.data
+    )
+
+
+def _value(event: Event) -> bytes:
+    """Return the record's value: the native event, ``data`` as the caller wrote it."""
+    return msgspec.json.encode(
+        {
+            "id": event.id,
+            "type": event.type,
+            "workspace_id": event.workspace_id,
+            "created": event.created,
+            "data": msgspec.Raw(event.data),
+        }
+    )
+
+
+def _split_array_slowly(body: bytes) -> list[bytes]:
+    """Do as ``split_array`` for escaped lone surrogates, which only the standard library reads."""
+    try:
+        return [item.encode() for item in _items(body.decode().strip())]
+    except (ValueError, IndexError, RecursionError) as error:
+        raise Invalid(f"the batch is not a JSON array of events: {error}") from None
+
+
+def _items(text: str) -> Iterator[str]:
+    """Yield the items of the array ``text``; raises ValueError or IndexError where it is none."""
+    if not text.startswith("["):
+        raise ValueError("'[' is expected")
+    at = _skip(text, 1)
+    while text[at] != "]":
+        _, end = _scanner.raw_decode(text, at)
+        yield text[at:end]
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+            if text[at] == "]":
+                raise ValueError(f"an event is expected at character {at}")
+        elif text[at] != "]":
+            raise ValueError(f"',' or ']' is expected at character {at}")
+    if at + 1 != len(text):
+        raise ValueError(f"nothing may follow the array at character {at + 1}")
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at

@@ -1,0 +1,58 @@
+"""The metrics of the gateway: a closed list, and the ASGI layer that counts requests."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
+
+REQUESTS: Final = Counter(
+    "hooklane_gateway_requests_total",
+    "Requests answered, by route and status",
+    labelnames=("method", "route", "status"),
+)
+REQUEST_SECONDS: Final = Histogram(
+    "hooklane_gateway_request_seconds",
+    "From a request's head to the last byte of its answer",
+    labelnames=("method", "route"),
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REPUBLISHED: Final = Counter(
+    "hooklane_gateway_republished_total",
+    "Endpoint and workspace states that the sweeper published for a writer that had stopped",
+)
+
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_NO_ROUTE: Final = "(none)"
+
+
+class Measured:
+    """Counts and times the requests of an application; labels are bounded by the route table."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        started = time.perf_counter()
+        status = 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            _count(scope, status, time.perf_counter() - started)
+
+
+def _count(scope: Any, status: int, took_s: float) -> None:
+    method = scope.get("method", "")
+    labels = (method if method in _METHODS else "(other)", scope.get("path_template") or _NO_ROUTE)
+    REQUESTS.labels(*labels, str(status)).inc()
+    REQUEST_SECONDS.labels(*labels).observe(took_s)

@@ -1,0 +1,153 @@
+"""The OpenAPI document: what Litestar cannot tell from the routes' types.
+
+Litestar's documentation pages load scripts from a CDN, so only the document itself is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+    Server,
+)
+
+from services.gateway.errors import PROBLEM_JSON, Problem
+
+SECURITY: Final = [{"apiKey": list[str]()}, {"token": list[str]()}]
+TOKEN_SECURITY: Final = [{"token": list[str]()}]
+PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
+
+_ERRORS: Final = {
+    400: "The request is wrong; `errors` names each field and its fix.",
+    401: "No credential, or one that is not valid.",
+    403: "The credential may not do this.",
+    404: "The workspace has no such thing.",
+    413: "The request is too large.",
+    415: "The Content-Type is not one that this call reads.",
+    422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",
+    503: "A dependency does not answer; try again after `Retry-After` seconds.",
+}
+
+_COMMON_ERRORS: Final = (400, 401, 403, 503)
+
+_DESCRIPTION: Final = """\
+Hooklane delivers webhooks: publish an event, and every webhook that subscribed to its type gets it,
+signed, retried and logged.
+
+Errors are `application/problem+json` (RFC 9457). Lists are newest first and take `limit` and
+`cursor`. Times are RFC 3339 in UTC with milliseconds.
+"""
+
+_EVENT_SCHEMA: Final = Schema(
+    type=OpenAPIType.OBJECT,
+    title="Event",
+    required=["type", "data"],
+    properties={
+        "type": Schema(type=OpenAPIType.STRING, description="An event type or an alias of one."),
+        "data": Schema(type=OpenAPIType.OBJECT, description="What happened."),
+        "id": Schema(
+            type=OpenAPIType.STRING,
+            min_length=1,
+            max_length=128,
+            description="Visible ASCII; generated when absent. With an id of your own, a repeat "
+            "after an unclear answer is recognised as the same event.",
+        ),
+        "created": Schema(
+            type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+        ),
+    },
+    examples=[
+        {"type": "qr.scanned", "data": {"short_code": "r7f3Kx", "country": "AT"}},
+    ],
+)
+
+
+def errors(*more: int) -> dict[int, ResponseSpec]:
+    """Return the error answers of a route: those that every call may give, and ``more``."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            generate_examples=False,
+            description=_ERRORS[status],
+            media_type=PROBLEM_JSON,
+        )
+        for status in sorted((*_COMMON_ERRORS, *more))
+    }
+
+
+@dataclass
+class EventOperation(Operation):
+    """The operation of a route that reads one event itself, byte for byte."""
+
+    def __post_init__(self) -> None:
+        """Describe the body."""
+        self.request_body = _body({"application/json": _EVENT_SCHEMA})
+
+
+@dataclass
+class BatchOperation(Operation):
+    """The operation of a route that reads many events itself."""
+
+    def __post_init__(self) -> None:
+        """Describe the body."""
+        self.request_body = _body(
+            {
+                "application/json": Schema(type=OpenAPIType.ARRAY, items=_EVENT_SCHEMA),
+                "application/x-ndjson": Schema(
+                    type=OpenAPIType.STRING, description="One event as JSON on each line."
+                ),
+            }
+        )
+
+
+def operation_id(_: HTTPRouteHandler, method: str, path: Sequence[Any]) -> str:
+    """Return a name that says method and path: ``get_v1_webhooks_by_webhook_id``."""
+    parts = (part if isinstance(part, str) else f"by_{part.name}" for part in path)
+    return "_".join((method.lower(), *parts)).replace("-", "_").replace("/", "_")
+
+
+def openapi_config(public_url: str) -> OpenAPIConfig:
+    """Return the configuration; the document is at ``/openapi.json``."""
+    return OpenAPIConfig(
+        title="Hooklane",
+        version="1",
+        description=_DESCRIPTION,
+        servers=[Server(url=public_url or "/")],
+        security=SECURITY,
+        operation_id_creator=operation_id,
+        components=Components(
+            security_schemes={
+                "apiKey": _bearer("An API key, `hk_…`.", None),
+                "token": _bearer("A token of the dashboard (HS256).", "JWT"),
+            }
+        ),
+        render_plugins=[JsonRenderPlugin(path="/")],
+        openapi_router=Router(path="/openapi.json", route_handlers=[], include_in_schema=False),
+    )
+
+
+def _bearer(description: str, bearer_format: str | None) -> SecurityScheme:
+    return SecurityScheme(
+        type="http", scheme="bearer", description=description, bearer_format=bearer_format
+    )
+
+
+def _body(schemas: dict[str, Schema]) -> RequestBody:
+    content: dict[str, Any] = {
+        media_type: OpenAPIMediaType(schema=schema) for media_type, schema in schemas.items()
+    }
+    return RequestBody(content=content, required=True)

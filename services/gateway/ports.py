@@ -1,0 +1,152 @@
+"""What the gateway's handlers need of the world, each as small as they use it.
+
+Every call may raise ``Outage``. The MongoDB adapters (``shared.storage.mongo``), the publisher
+(``shared.kafka``) and ``services.gateway.bodies`` fit these without knowing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from shared.kafka.publisher import Position, Record
+from shared.models.attempts import Attempt
+from shared.models.errors import HooklaneError
+from shared.models.management import ApiKey, Endpoint, Workspace
+from shared.policy.addresses import EgressPolicy
+from shared.profiles.profile import Profile
+from shared.signing.keyring import Keyring
+
+
+class Workspaces(Protocol):
+    """Tenants."""
+
+    async def create(self, workspace: Workspace) -> Workspace:
+        """Store and publish a new workspace."""
+
+    async def get(self, workspace_id: str) -> Workspace | None:
+        """Return a workspace."""
+
+
+class ApiKeys(Protocol):
+    """API keys by the SHA-256 of the key."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a key."""
+
+    async def find(self, digest: str) -> ApiKey | None:
+        """Return the key with this digest."""
+
+    async def revoke(self, workspace_id: str, hint: str) -> int:
+        """Delete keys by workspace and hint; returns how many."""
+
+
+class Endpoints(Protocol):
+    """Endpoints; a call that changes one returns when its new state is published."""
+
+    async def create(self, endpoint: Endpoint) -> Endpoint:
+        """Store and publish a new endpoint."""
+
+    async def get(self, workspace_id: str, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint of this workspace."""
+
+    async def page(
+        self, workspace_id: str, *, limit: int, before: str | None = None
+    ) -> list[Endpoint]:
+        """Return up to ``limit`` endpoints, newest first, older than the id ``before``."""
+
+    async def replace(self, endpoint: Endpoint) -> Endpoint | None:
+        """Store ``endpoint`` if the stored one still has its revision, else return None."""
+
+    async def delete(self, workspace_id: str, endpoint_id: str) -> bool:
+        """Delete an endpoint; returns whether there was one."""
+
+
+class Row(Protocol):
+    """A row of the delivery log."""
+
+    @property
+    def id(self) -> str:
+        """Return its id, ``whd_…``."""
+
+    @property
+    def attempt(self) -> Attempt:
+        """Return the attempt that it is about."""
+
+
+class RowPage(Protocol):
+    """A page of the delivery log; ``next`` is the ``before`` of the page after it."""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Return the rows, newest first."""
+
+    @property
+    def next(self) -> str | None:
+        """Return where the next page begins, None on the last page."""
+
+
+class DeliveryLog(Protocol):
+    """The log of attempts."""
+
+    async def page(
+        self,
+        endpoint_id: str,
+        *,
+        limit: int,
+        before: str | None,
+        status: str | None,
+        event_type: str | None,
+        since_ms: int | None,
+        until_ms: int | None,
+    ) -> RowPage:
+        """Return one page, newest first."""
+
+    async def get(self, endpoint_id: str, delivery_id: str) -> Row | None:
+        """Return one row."""
+
+
+class Health(Protocol):
+    """Consecutive failures of endpoints."""
+
+    async def failures(self, endpoint_id: str, epoch: int) -> int:
+        """Return how many attempts in a row have failed in this epoch."""
+
+
+class BodyUnavailable(HooklaneError):
+    """Kafka does not have the body any more (or not yet); the message says why."""
+
+
+class Bodies(Protocol):
+    """The exact bytes of webhooks, as Kafka keeps them."""
+
+    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> bytes:
+        """Return the value of that ``deliveries`` record; raises BodyUnavailable."""
+
+
+class Sink(Protocol):
+    """Kafka for writing."""
+
+    async def publish_within(self, records: Sequence[Record], timeout_ms: int) -> list[Position]:
+        """Return when the broker has acknowledged all records; raises Outage."""
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes."""
+
+    workspaces: Workspaces
+    api_keys: ApiKeys
+    endpoints: Endpoints
+    log: DeliveryLog
+    health: Health
+    bodies: Bodies
+    sink: Sink
+    profiles: Mapping[str, Profile]
+    keyring: Keyring
+    egress: EgressPolicy
+    events_topic: str
+    deliveries_topic: str
+    now_ms: Callable[[], int]
+    entropy: Callable[[int], bytes]

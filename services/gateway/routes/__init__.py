@@ -1,0 +1,43 @@
+"""HTTP on one side, handlers on the other; no logic.
+
+Two faces show the same handlers: QR3's and the native one under ``/v1``, XQR's under ``/api/v1``
+and ``/api/developer``. Every workspace may use either; an answer follows the guide of its face.
+"""
+
+from __future__ import annotations
+
+from litestar import Router
+
+from services.gateway.guards import authorise
+from services.gateway.routes import deliveries, endpoints, events
+
+NATIVE = "/v1"
+XQR = "/api/v1"
+XQR_DEVELOPER = "/api/developer"
+
+
+def api_routers() -> list[Router]:
+    """Return the routers of both faces, behind the guard."""
+    common = [*endpoints.COMMON, *deliveries.COMMON]
+    return [
+        Router(
+            path=NATIVE,
+            route_handlers=[
+                *common,
+                endpoints.create_with_secret,
+                endpoints.ping,
+                endpoints.show_secret,
+                *events.NATIVE,
+            ],
+            guards=[authorise],
+        ),
+        Router(
+            path=XQR, route_handlers=[*common, endpoints.create], guards=[authorise], tags=["XQR"]
+        ),
+        Router(
+            path=XQR_DEVELOPER,
+            route_handlers=[endpoints.developer_secret, endpoints.developer_test],
+            guards=[authorise],
+            tags=["XQR"],
+        ),
+    ]

@@ -1,0 +1,172 @@
+"""Routes of the delivery log."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Final, get_args
+
+from litestar import get
+from litestar.params import FromPath, QueryParameter
+
+from services.gateway.auth import DELIVERIES_READ
+from services.gateway.cursors import decode_cursor, encode_cursor
+from services.gateway.guards import QUERY, SCOPE
+from services.gateway.handlers import deliveries
+from services.gateway.handlers.deliveries import Filters
+from services.gateway.openapi import errors
+from services.gateway.ports import BodyUnavailable
+from services.gateway.requests import ApiRequest
+from services.gateway.routes.endpoints import Cursor, Limit
+from services.gateway.schemas import (
+    LIMIT_DEFAULT,
+    BodyEncoding,
+    Delivery,
+    DeliveryDetail,
+    DeliveryList,
+    ReceivedResponse,
+    SentRequest,
+)
+from shared.models import ids
+from shared.models.attempts import Attempt, Status
+from shared.models.times import iso_ms
+
+_FILTERS: Final = ("status", "event_type", "since", "until", "limit", "cursor")
+
+
+def delivery_of(identifier: str, attempt: Attempt) -> Delivery:
+    """Return what a list shows of an attempt. Pure."""
+    took_ms = attempt.response_time_ms
+    next_ms = attempt.next_attempt_ms
+    return Delivery(
+        id=identifier,
+        event_type=attempt.event_type,
+        status=attempt.status,
+        status_code=attempt.status_code,
+        response_time_ms=None if took_ms is None else round(took_ms),
+        attempt=attempt.attempt,
+        created_at=iso_ms(attempt.due_ms),
+        event_id=attempt.event_id,
+        trigger=attempt.trigger,
+        error=attempt.error,
+        reason=attempt.reason,
+        next_attempt_at=None if next_ms is None else iso_ms(next_ms),
+    )
+
+
+def detail_of(identifier: str, attempt: Attempt, body: bytes | BodyUnavailable) -> DeliveryDetail:
+    """Return everything that is known of an attempt. Pure."""
+    listed = delivery_of(identifier, attempt)
+    return DeliveryDetail(
+        **{name: getattr(listed, name) for name in listed.__struct_fields__},
+        started_at=iso_ms(attempt.started_ms),
+        final=attempt.final,
+        error_message=attempt.error_message,
+        request=_request_of(attempt, body),
+        response=_response_of(attempt),
+        timing_ms=attempt.timing_ms,
+    )
+
+
+def _request_of(attempt: Attempt, body: bytes | BodyUnavailable) -> SentRequest:
+    headers = header_lines(attempt.request_headers or "")
+    if isinstance(body, BodyUnavailable):
+        return SentRequest(
+            url=attempt.url,
+            address=attempt.address,
+            headers=headers,
+            body=None,
+            body_unavailable=str(body),
+        )
+    text, encoding = _shown(body)
+    return SentRequest(
+        url=attempt.url, address=attempt.address, headers=headers, body=text, body_encoding=encoding
+    )
+
+
+def _response_of(attempt: Attempt) -> ReceivedResponse | None:
+    if attempt.status_code is None:
+        return None
+    text, encoding = _shown(attempt.response_body)
+    return ReceivedResponse(
+        status_code=attempt.status_code,
+        headers=list(attempt.response_headers),
+        body=text,
+        body_encoding=encoding,
+        body_truncated=attempt.response_truncated,
+    )
+
+
+def header_lines(block: str) -> list[tuple[str, str]]:
+    """Return the names and values in a header block as sent; a line without a colon is passed over.
+
+    The request line is such a line.
+    """
+    pairs = (line.partition(": ") for line in block.splitlines())
+    return [(name, value) for name, colon, value in pairs if colon and " " not in name]
+
+
+def _shown(body: bytes) -> tuple[str, BodyEncoding]:
+    """Return bytes as text, base64 where they are not UTF-8."""
+    try:
+        return body.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), "base64"
+
+
+@get(
+    "/webhooks/{webhook_id:str}/deliveries",
+    tags=["Deliveries"],
+    summary="List a webhook's deliveries",
+    description="One item for each attempt, newest first.",
+    opt={SCOPE: DELIVERIES_READ, QUERY: _FILTERS},
+    responses=errors(404),
+)
+async def list_all(
+    request: ApiRequest,
+    webhook_id: FromPath[str],
+    *,
+    status: Annotated[
+        str | None,
+        QueryParameter(description="Only these.", schema_extra={"enum": list(get_args(Status))}),
+    ] = None,
+    event_type: Annotated[
+        str | None, QueryParameter(description="Only this type; an alias finds the same.")
+    ] = None,
+    since: Annotated[str | None, QueryParameter(description="RFC 3339; from this time on.")] = None,
+    until: Annotated[str | None, QueryParameter(description="RFC 3339; before this time.")] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> DeliveryList:
+    """List."""
+    found = await deliveries.page(
+        request.app.state.ports,
+        request.auth,
+        webhook_id,
+        filters=Filters(status=status, event_type=event_type, since=since, until=until),
+        limit=limit,
+        before=None if cursor is None else decode_cursor(cursor, ids.DELIVERY),
+    )
+    return DeliveryList(
+        data=[delivery_of(row.id, row.attempt) for row in found.rows],
+        next_cursor=None if found.next is None else encode_cursor(found.next),
+    )
+
+
+@get(
+    "/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}",
+    tags=["Deliveries"],
+    summary="Show a delivery",
+    description="The request as it was sent and the response as it came.",
+    opt={SCOPE: DELIVERIES_READ},
+    responses=errors(404),
+)
+async def show(
+    request: ApiRequest, webhook_id: FromPath[str], delivery_id: FromPath[str]
+) -> DeliveryDetail:
+    """Show."""
+    ports = request.app.state.ports
+    row = await deliveries.get(ports, request.auth, webhook_id, delivery_id)
+    return detail_of(row.id, row.attempt, await deliveries.body(ports, row))
+
+
+COMMON: Final = (list_all, show)

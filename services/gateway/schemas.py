@@ -1,0 +1,254 @@
+"""Requests and answers of the API: their fields, in the guides' order, with words for OpenAPI.
+
+Never the stored records: what a caller sees is decided here. Requests refuse unknown fields;
+answers leave out what is unset. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shared.models.attempts import Status
+
+DESCRIPTION_LENGTH_MAX: Final = 512
+EVENTS_MAX: Final = 100
+LIMIT_MAX: Final = 100
+LIMIT_DEFAULT: Final = 50
+BATCH_EVENTS_MAX: Final = 1_000
+
+Url = Annotated[
+    str,
+    Meta(
+        description="Where webhooks are sent: an absolute https URL without credentials.",
+        examples=["https://example.com/webhooks/qr3"],
+    ),
+]
+Events = Annotated[
+    list[str],
+    Meta(
+        description="Event types, aliases allowed, or `*` for all. Not empty.",
+        examples=[["qr.scanned", "qr.created"]],
+    ),
+]
+Description = Annotated[
+    str | None,
+    Meta(
+        description=f"For people; up to {DESCRIPTION_LENGTH_MAX} characters.",
+        examples=["Production webhook"],
+    ),
+]
+Time = Annotated[
+    str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
+]
+EndpointId = Annotated[str, Meta(examples=["wh_0195998a8b00a1b2c3d4e5f60718293a"])]
+
+
+class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An endpoint to create."""
+
+    url: Url
+    events: Events
+    description: Description = None
+    secret: Annotated[
+        str | None,
+        Meta(
+            description="The signing secret: 16 to 128 printable characters (with Standard "
+            "Webhooks, `whsec_` and base64 of 24 to 64 bytes). Generated when absent.",
+            examples=["my-secret-key-min-16-chars"],
+        ),
+    ] = None
+
+
+class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of an endpoint; what is absent stays."""
+
+    url: Url | UnsetType = UNSET
+    events: Events | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    is_active: (
+        Annotated[
+            bool,
+            Meta(
+                description="`true` enables the endpoint again and resets its failure count; "
+                "`false` disables it."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An endpoint. ``secret`` is in the answer to its creation only."""
+
+    id: EndpointId
+    url: Url
+    events: tuple[str, ...]
+    is_active: bool
+    secret: str | UnsetType = UNSET
+    secret_hint: Annotated[
+        str, Meta(description="The secret's first four characters.", examples=["my-s…"])
+    ]
+    created_at: Time
+    description: Description = None
+    updated_at: Time | UnsetType = UNSET
+    disabled_reason: Annotated[
+        str | None,
+        Meta(
+            description="Why Hooklane disabled it: `consecutive_failures`, or `gone` (HTTP 410).",
+            examples=["consecutive_failures"],
+        ),
+    ] = None
+    consecutive_failures: Annotated[
+        int | UnsetType, Meta(description="Failed attempts in a row since the last success.")
+    ] = UNSET
+
+
+class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of endpoints, newest first; ``next_cursor`` is absent on the last one."""
+
+    data: list[Webhook]
+    next_cursor: str | None = None
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A signing secret."""
+
+    secret: str
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt to deliver an event, as lists show it; ``created_at`` is when it was due."""
+
+    id: Annotated[str, Meta(examples=["whd_0195998a8b00a1b2c3d4e5f60718293a"])]
+    event_type: Annotated[str, Meta(examples=["qr.scanned"])]
+    status: Status
+    status_code: int | None
+    response_time_ms: int | None
+    attempt: int
+    created_at: Time
+    event_id: str
+    trigger: Annotated[str, Meta(examples=["event", "ping"])]
+    error: str | None = None
+    reason: str | None = None
+    next_attempt_at: Time | None = None
+
+
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the delivery log, newest first; ``next_cursor`` is absent on the last one."""
+
+    data: list[Delivery]
+    next_cursor: str | None = None
+
+
+BodyEncoding = Annotated[
+    Literal["utf-8", "base64"], Meta(description="How `body` holds the bytes.")
+]
+HeaderList = Annotated[
+    list[tuple[str, str]], Meta(description="Names and values, in the order on the wire.")
+]
+
+
+class SentRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The request as sent. ``body`` is null, with ``body_unavailable``, once Kafka dropped it."""
+
+    url: str | None
+    address: str | None = None
+    headers: HeaderList
+    body: str | None
+    body_encoding: BodyEncoding | None = None
+    body_unavailable: str | None = None
+
+
+class ReceivedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The response as received; the body is cut at the deployment's limit."""
+
+    status_code: int
+    headers: HeaderList
+    body: str
+    body_encoding: BodyEncoding
+    body_truncated: bool
+
+
+class DeliveryDetail(Delivery, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt with everything that is known of it; ``response`` is null when none came."""
+
+    started_at: Time
+    final: Annotated[bool, Meta(description="Whether nothing follows from this attempt.")]
+    error_message: str | None = None
+    request: SentRequest
+    response: ReceivedResponse | None
+    timing_ms: dict[str, float]
+
+
+class EventType(msgspec.Struct, frozen=True):
+    """An event type and its other names."""
+
+    type: str
+    description: str
+    aliases: list[str]
+
+
+class EventTypeList(msgspec.Struct, frozen=True):
+    """The catalogue. An ``open`` one takes any other well-formed name besides."""
+
+    data: list[EventType]
+    open: bool
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The id of an event that Kafka has acknowledged."""
+
+    id: Annotated[str, Meta(examples=["evt_abc123xyz"])]
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True):
+    """A test event on its way."""
+
+    id: Annotated[str, Meta(examples=["evt_0195998a8b00a1b2c3d4e5f60718293a"])]
+    type: Annotated[str, Meta(examples=["webhook.ping"])]
+    webhook_id: EndpointId
+    created_at: Time
+
+
+class EventProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why an event of a batch was rejected."""
+
+    detail: str
+    field: str | None = None
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one event of a batch."""
+
+    status: Literal["accepted", "rejected"]
+    id: str | None = None
+    error: EventProblem | None = None
+
+
+class BatchResults(msgspec.Struct, frozen=True):
+    """One result for each event, in the order given."""
+
+    results: list[BatchResult]
+
+
+class Dependencies(msgspec.Struct, frozen=True):
+    """Whether what the gateway depends on answers: ``up`` or ``down``."""
+
+    kafka: Literal["up", "down"]
+    mongodb: Literal["up", "down"]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """``ready``; ``degraded``: events are accepted, the rest answers 503; ``not ready``."""
+
+    status: Literal["ready", "degraded", "not ready"]
+    dependencies: Dependencies
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["live"] = "live"

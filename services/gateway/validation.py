@@ -1,0 +1,117 @@
+"""What an endpoint may be: URL, events, secret, description. Pure.
+
+Each check returns the fix in words, or None; all fields are checked, so that a caller sees
+everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from services.gateway.errors import FieldError, InvalidFields
+from services.gateway.schemas import DESCRIPTION_LENGTH_MAX, EVENTS_MAX
+from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
+from shared.profiles.profile import ALL_EVENTS, Profile, Signature
+from shared.signing.schemes import standard_key
+
+SECRET_ENTROPY_BYTES: Final = 32
+HINT_CHARACTERS: Final = 4
+
+
+def url_problem(url: str, policy: EgressPolicy) -> str | None:
+    """Return why no webhook may go to ``url``. Names are resolved at delivery, not here."""
+    try:
+        target = parse_url(url, policy)
+    except UrlRefused as refused:
+        return refused.reason
+    if target.literal is None:
+        return None
+    reason = blocked(target.literal, policy)
+    if reason is None:
+        return None
+    return f"{target.literal} may not be called ({reason}); use a public address"
+
+
+def event_errors(events: Sequence[str], profile: Profile) -> Iterable[FieldError]:
+    """Yield what is wrong with a list of subscribed event types."""
+    if not events:
+        yield FieldError("events", f"is empty; name event types, or {ALL_EVENTS!r} for all")
+    if len(events) > EVENTS_MAX:
+        yield FieldError("events", f"has {len(events)} items; {EVENTS_MAX} are allowed")
+        return
+    for index, name in enumerate(events):
+        reason = None if name == ALL_EVENTS else profile.unknown_reason(name)
+        if reason is not None:
+            yield FieldError(f"events[{index}]", reason)
+
+
+def secret_problem(secret: str, signature: Signature) -> str | None:
+    """Return why ``secret`` cannot sign webhooks of this scheme."""
+    if signature.scheme == "standard-webhooks":
+        if not secret.startswith(signature.secret_prefix):
+            return f"must begin with {signature.secret_prefix!r}"
+        try:
+            standard_key(secret, signature.secret_prefix)
+        except ValueError as error:
+            return str(error)
+        return None
+    shortest, longest = signature.secret_length_min, signature.secret_length_max
+    if not shortest <= len(secret) <= longest:
+        return f"has {len(secret)} characters; {shortest} to {longest} are needed"
+    if not secret.isprintable():
+        return "has characters that do not print; use printable ones"
+    return None
+
+
+def description_problem(description: str) -> str | None:
+    """Return why ``description`` cannot be stored."""
+    if len(description) > DESCRIPTION_LENGTH_MAX:
+        return f"has {len(description)} characters; {DESCRIPTION_LENGTH_MAX} are allowed"
+    return None
+
+
+def check(
+    *,
+    profile: Profile,
+    policy: EgressPolicy,
+    url: str | None = None,
+    events: Sequence[str] | None = None,
+    description: str | None = None,
+    secret: str | None = None,
+) -> None:
+    """Check what is given; raises InvalidFields that names every field and its fix."""
+    errors: list[FieldError] = []
+    if url is not None:
+        _add(errors, "url", url_problem(url, policy))
+    if events is not None:
+        errors.extend(event_errors(events, profile))
+    if description is not None:
+        _add(errors, "description", description_problem(description))
+    if secret is not None:
+        _add(errors, "secret", secret_problem(secret, profile.signature))
+    if errors:
+        raise InvalidFields(errors)
+
+
+def without_repeats(events: Sequence[str]) -> tuple[str, ...]:
+    """Return the names as given, exact repeats dropped."""
+    return tuple(dict.fromkeys(events))
+
+
+def new_secret(signature: Signature, entropy: bytes) -> str:
+    """Return a fresh signing secret; ``entropy`` is ``SECRET_ENTROPY_BYTES`` random bytes."""
+    if signature.scheme == "standard-webhooks":
+        return signature.secret_prefix + base64.b64encode(entropy).decode()
+    return signature.secret_prefix + entropy.hex()
+
+
+def hint_of(secret: str) -> str:
+    """Return what may be shown of a secret."""
+    return secret[:HINT_CHARACTERS] + "…"
+
+
+def _add(errors: list[FieldError], field: str, problem: str | None) -> None:
+    if problem is not None:
+        errors.append(FieldError(field, problem))

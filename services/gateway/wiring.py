@@ -1,0 +1,159 @@
+"""Builds the gateway from the settings; the only file of this service that imports adapters.
+
+Nothing is connected here: MongoDB and Kafka are reached when they are first needed, so the gateway
+starts, and says that it is not ready, while they are away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from services.gateway.app import create_app
+from services.gateway.auth import JWT_SECRET_BYTES_MIN, Authenticator, JwtPolicy
+from services.gateway.bodies import DeliveriesReader
+from services.gateway.gathering import Gatherer
+from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
+from services.gateway.housekeeping import keep_reporting, keep_swept
+from services.gateway.metrics import Measured
+from services.gateway.ports import Ports
+from services.gateway.routes.health import Checks
+from services.gateway.server import claim_port, serve
+from shared.config import ConfigError, Settings
+from shared.kafka.names import topic_name
+from shared.kafka.publisher import Publisher, Record
+from shared.policy.addresses import EgressPolicy
+from shared.profiles.profile import load_profiles
+from shared.runtime import Runtime
+from shared.signing.keyring import Keyring
+from shared.storage.mongo.attempts import AttemptLog
+from shared.storage.mongo.client import Mongo
+from shared.storage.mongo.endpoints import EndpointStore
+from shared.storage.mongo.health import HealthStore
+from shared.storage.mongo.indexes import ensure_indexes
+from shared.storage.mongo.workspaces import ApiKeyStore, WorkspaceStore
+from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
+
+SERVICE: Final = "gateway"
+
+
+class Parts(NamedTuple):
+    """The gateway without its HTTP server."""
+
+    ports: Ports
+    jwt_policy: JwtPolicy
+    mongo: Mongo
+    reader: DeliveriesReader
+    stores: tuple[WorkspaceStore, EndpointStore]
+
+
+async def main(settings: Settings, runtime: Runtime) -> None:
+    """Serve until told to stop; then answer what is in flight, and close."""
+    port = claim_port(settings.gateway_host, settings.gateway_port)
+    async with open_parts(settings) as parts:
+        checks = Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping)
+        app = create_app(
+            ports=parts.ports,
+            authenticator=Authenticator(parts.ports, parts.jwt_policy),
+            checks=checks,
+            public_url=settings.public_url,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep_reporting(runtime, checks))
+            tasks.create_task(
+                keep_swept(
+                    runtime.stopping,
+                    prepare=lambda: ensure_indexes(parts.mongo),
+                    stores=parts.stores,
+                )
+            )
+            await serve(
+                Measured(app),
+                host=settings.gateway_host,
+                port=port,
+                stopping=runtime.stopping,
+                drain_timeout_ms=settings.drain_timeout_ms,
+            )
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Build everything below the HTTP server, and close it at the end.
+
+    Raises ConfigError for settings that cannot work.
+    """
+    keyring, jwt_policy = _keyring(settings), _jwt_policy(settings)
+    client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
+    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
+    gatherer = Gatherer(publisher)
+    endpoints_topic = topic_name(settings, ENDPOINTS)
+
+    async def send(key: str, value: bytes | None) -> None:
+        await publisher.publish_within(
+            [Record(endpoints_topic, key.encode(), value)], PUBLISH_TIMEOUT_MS
+        )
+
+    mongo = Mongo(settings.mongo_uri, settings.mongo_database)
+    workspaces = WorkspaceStore(mongo, send=send, now_ms=now_ms, entropy=os.urandom)
+    endpoints = EndpointStore(mongo, send=send, now_ms=now_ms, entropy=os.urandom)
+    reader = DeliveriesReader(
+        bootstrap=settings.kafka_bootstrap,
+        topic=topic_name(settings, DELIVERIES),
+        client_id=f"{client_id}-bodies",
+    )
+    ports = Ports(
+        workspaces=workspaces,
+        api_keys=ApiKeyStore(mongo),
+        endpoints=endpoints,
+        log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        health=HealthStore(mongo),
+        bodies=reader,
+        sink=gatherer,
+        profiles=load_profiles(
+            settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
+        ),
+        keyring=keyring,
+        egress=EgressPolicy(
+            allow=settings.egress_networks,
+            require_https=settings.require_https,
+            ports=settings.egress_port_set,
+        ),
+        events_topic=topic_name(settings, EVENTS),
+        deliveries_topic=topic_name(settings, DELIVERIES),
+        now_ms=now_ms,
+        entropy=os.urandom,
+    )
+    try:
+        yield Parts(ports, jwt_policy, mongo, reader, (workspaces, endpoints))
+    finally:
+        await gatherer.stop()
+        await reader.stop()
+        await publisher.stop()
+        mongo.close()
+
+
+def now_ms() -> int:
+    """Return the wall clock in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _keyring(settings: Settings) -> Keyring:
+    try:
+        return Keyring.parse(settings.secret_keys)
+    except ValueError as error:
+        raise ConfigError(f"HOOKLANE_SECRET_KEYS: {error}") from None
+
+
+def _jwt_policy(settings: Settings) -> JwtPolicy:
+    secret = settings.jwt_secret
+    if secret and len(secret.encode()) < JWT_SECRET_BYTES_MIN:
+        raise ConfigError(
+            f"HOOKLANE_JWT_SECRET has under {JWT_SECRET_BYTES_MIN} bytes; HS256 needs as many "
+            "(RFC 7518, 3.2): set a longer one, or none to refuse tokens"
+        )
+    return JwtPolicy(secret, settings.jwt_issuer)

@@ -1,0 +1,124 @@
+"""Every example in docs/api.md is executed; its answer has the status and the fields it shows."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.integration.gateway.test_deliveries import attempt, logged, produced
+
+pytestmark = pytest.mark.integration
+
+PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
+CREATE = {
+    "url": "https://example.com/webhooks/qr3",
+    "events": ["qr.scanned", "qr.created"],
+    "secret": "my-secret-key-min-16-chars",
+}
+
+
+class Call(NamedTuple):
+    """An example's request."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str | None
+
+
+def call_of(command: str, names: dict[str, str]) -> Call:
+    """Return the request that a curl command line makes."""
+    for name, value in names.items():
+        command = command.replace(f"${name}", value)
+    words = iter(shlex.split(command.replace("\\\n", " "))[1:])
+    method, url, headers, body = "GET", "", {}, None
+    for word in words:
+        if word == "-X":
+            method = next(words)
+        elif word == "-H":
+            name, _, value = next(words).partition(": ")
+            headers[name] = value
+        elif word == "-d":
+            body = next(words)
+        else:
+            url = word
+    return Call(method, url, headers, body)
+
+
+def shape(value: Any) -> Any:
+    """Return what an example promises: names and kinds; a list's items are all of one kind here."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value)
+
+
+def shown_in(expected: Any, found: Any) -> bool:
+    """Return whether ``found`` is as ``expected``; a list may have other items besides."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        same = list(expected) == list(found)
+        return same and all(shown_in(expected[name], found[name]) for name in expected)
+    if isinstance(expected, list) and isinstance(found, list):
+        return all(any(shown_in(one, other) for other in found) for one in expected)
+    return bool(shape(expected) == shape(found))
+
+
+async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> None:
+    examples = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
+    created = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=CREATE)
+    webhook = created.json()["id"]
+    partition, offset = await produced(gateway, webhook, event_id="evt_abc123xyz")
+    delivered = attempt(
+        webhook,
+        event_id="evt_abc123xyz",
+        partition=partition,
+        offset=offset,
+        address="93.184.216.34",
+        timing_ms={"total": 145.4},
+    )
+    await logged(gateway, delivered)
+    names = {
+        "GATEWAY": "http://gateway",
+        "API_KEY": qr3.api_key,
+        "JWT": qr3.jwt,
+        "WEBHOOK_ID": webhook,
+        "DELIVERY_ID": delivered.delivery_id(),
+    }
+    # A list's first page shows the newest webhook only: the page's examples follow one another.
+    for command, status, answer in examples:
+        method, url, headers, body = call_of(command, names)
+        found = await gateway.client.request(method, url, headers=headers, content=body)
+
+        assert found.status_code == int(status), (command, found.text)
+        expected = json.loads(answer)
+        actual = {name: value for name, value in found.json().items() if name != "next_cursor"}
+        assert shown_in(expected, actual), (command, found.text)
+
+
+def test_every_call_of_the_api_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    without_answer = 1  # DELETE
+    assert page.count("```sh\ncurl") == len(EXAMPLE.findall(page)) + without_answer
+    for path in (
+        "/v1/webhooks",
+        "/v1/webhooks/{id}",
+        "/v1/webhooks/{id}/ping",
+        "/v1/webhooks/{id}/secret",
+        "/v1/webhooks/{id}/deliveries",
+        "/v1/webhooks/{id}/deliveries/{delivery}",
+        "/v1/events",
+        "/v1/events/batch",
+        "/v1/event-types",
+        "/api/v1/webhooks",
+        "/api/v1/webhooks/{id}",
+        "/api/v1/webhooks/{id}/deliveries",
+        "/api/v1/webhooks/{id}/deliveries/{delivery}",
+    ):
+        assert f"{path}`" in page, path

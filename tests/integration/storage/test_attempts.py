@@ -1,0 +1,207 @@
+"""The delivery log on the real server: one row for each attempt, pages that end in bounded time."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.models.attempts import Attempt, encode_attempt
+from shared.models.errors import Outage
+from shared.storage.mongo import attempts as module
+from shared.storage.mongo.attempts import INDEXES, AttemptLog, Page
+from shared.storage.mongo.client import Mongo
+from shared.storage.mongo.indexes import ensure_indexes
+from tests.support.servers import MongoServer, fresh_name
+from tests.unit.services.recorder.kit import attempt
+
+pytestmark = pytest.mark.integration
+
+NOON_MS = 4_000_000_000_000  # retention must not take the rows away while a test looks at them
+
+
+@pytest.fixture
+async def mongo(mongo_server: MongoServer) -> AsyncIterator[Mongo]:
+    mongo = Mongo(mongo_server.uri, fresh_name("log"))
+    await ensure_indexes(mongo, INDEXES)
+    yield mongo
+    mongo.close()
+
+
+@pytest.fixture
+def log(mongo: Mongo) -> AttemptLog:
+    return AttemptLog(mongo, retention_days=30)
+
+
+def row(minute: int, **given: Any) -> Attempt:
+    given = {"event_id": f"evt_{minute}", "at_ms": NOON_MS + 60_000 * minute, **given}
+    return attempt(given.pop("status", "success"), **given)
+
+
+async def insert(log: AttemptLog, *attempts: Attempt) -> Any:
+    return await log.insert([(one, encode_attempt(one)) for one in attempts])
+
+
+async def pages(log: AttemptLog, *, limit: int, **asked: Any) -> list[Page]:
+    got = [await log.page("wh_1", limit=limit, **asked)]
+    while got[-1].next is not None:
+        got.append(await log.page("wh_1", limit=limit, before=got[-1].next, **asked))
+    return got
+
+
+def events(found: list[Page]) -> list[str]:
+    return [row.attempt.event_id for page in found for row in page.rows]
+
+
+async def test_a_row_gives_back_the_attempt_as_it_was(log: AttemptLog) -> None:
+    given = row(
+        1,
+        status="failed",
+        status_code=500,
+        response_body=bytes(range(256)),
+        response_headers=(("x-a", "ä"),),
+        timing_ms={"dns": 0.25, "a.b$": 1.0},
+    )
+    await insert(log, given)
+
+    found = await log.get("wh_1", given.delivery_id())
+    assert found is not None
+    assert (found.id, found.attempt) == (given.delivery_id(), given)
+    assert await log.get("wh_2", given.delivery_id()) is None
+
+
+async def test_an_attempt_that_is_recorded_again_is_one_row_and_stays_as_it_was(
+    log: AttemptLog,
+) -> None:
+    first = [row(minute) for minute in range(3)]
+    assert (await insert(log, *first)) == module.Stored(fresh=3, known=0)
+    again = [row(1, status="failed"), *[row(minute) for minute in range(2, 5)]]
+    stored = await insert(log, *again)
+
+    assert stored == module.Stored(fresh=2, known=2)
+    (page,) = await pages(log, limit=10)
+    assert [one.attempt for one in page.rows] == [row(minute) for minute in (4, 3, 2, 1, 0)]
+
+
+async def test_nothing_to_insert_is_no_call(log: AttemptLog) -> None:
+    assert await log.insert([]) == module.Stored(fresh=0, known=0)
+
+
+async def test_a_row_that_the_server_refuses_is_named_and_the_others_are_stored(
+    log: AttemptLog,
+) -> None:
+    large = row(1)
+    value = encode_attempt(large) + b" " * (16 * 1024 * 1024)
+    small = [row(0), row(2)]
+    stored = await log.insert([(large, value), *[(one, encode_attempt(one)) for one in small]])
+
+    assert (stored.fresh, len(stored.refused)) == (2, 1)
+    assert events(await pages(log, limit=10)) == ["evt_2", "evt_0"]
+
+
+async def test_pages_go_from_the_newest_to_the_oldest_and_meet_without_gap_or_overlap(
+    log: AttemptLog,
+) -> None:
+    await insert(log, *[row(minute) for minute in range(10)])
+    found = await pages(log, limit=4)
+
+    assert [len(page.rows) for page in found] == [4, 4, 2]
+    assert events(found) == [f"evt_{minute}" for minute in reversed(range(10))]
+
+
+async def test_a_page_that_ends_with_the_last_row_is_the_last_page(log: AttemptLog) -> None:
+    await insert(log, *[row(minute) for minute in range(4)])
+
+    assert [len(page.rows) for page in await pages(log, limit=2)] == [2, 2]
+
+
+async def test_a_list_holds_the_rows_of_its_endpoint_only(log: AttemptLog) -> None:
+    others = ("wh_0", "wh_10", "wh_1:", "wh_2", "wh_")
+    await insert(log, row(1), *[row(2, endpoint_id=other) for other in others])
+
+    assert events(await pages(log, limit=10)) == ["evt_1"]
+    assert events([await log.page("wh_1", limit=10, before="zzz")]) == ["evt_1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"),
+    [
+        ({"status": "failed"}, [9, 6, 3, 0]),
+        ({"status": "success"}, [8, 7, 5, 4, 2, 1]),
+        ({"status": "discarded"}, []),
+        ({"event_type": "qr.created"}, [8, 6, 4, 2, 0]),
+        ({"status": "failed", "event_type": "qr.created"}, [6, 0]),
+        ({"since_ms": NOON_MS + 7 * 60_000}, [9, 8, 7]),
+        ({"until_ms": NOON_MS + 2 * 60_000}, [1, 0]),
+        ({"since_ms": NOON_MS + 60_000, "until_ms": NOON_MS + 4 * 60_000}, [3, 2, 1]),
+        ({"since_ms": NOON_MS + 60_000, "until_ms": NOON_MS + 60_000}, []),
+        ({"status": "failed", "until_ms": NOON_MS + 6 * 60_000}, [3, 0]),
+        ({"status": "failed", "since_ms": NOON_MS + 4 * 60_000}, [9, 6]),
+    ],
+)
+async def test_filters_leave_what_is_asked_for(
+    log: AttemptLog, asked: dict[str, Any], minutes: list[int]
+) -> None:
+    await insert(
+        log,
+        *[
+            row(
+                minute,
+                status="success" if minute % 3 else "failed",
+                event_type="qr.scanned" if minute % 2 else "qr.created",
+            )
+            for minute in range(10)
+        ],
+        *[row(minute, status="failed", endpoint_id="wh_2") for minute in range(10)],
+    )
+    expected = [f"evt_{minute}" for minute in minutes]
+
+    assert events(await pages(log, limit=20, **asked)) == expected
+    assert events(await pages(log, limit=1, **asked)) == expected
+
+
+async def test_a_filter_that_finds_little_reads_a_bounded_number_of_rows_for_a_page(
+    log: AttemptLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SCAN_ROWS_MAX", 4)
+    await insert(log, *[row(n, event_type="rare" if n in {0, 7} else "common") for n in range(10)])
+    found = await pages(log, limit=5, event_type="rare")
+
+    assert [[one.attempt.event_id for one in page.rows] for page in found] == [
+        ["evt_7"],
+        [],
+        ["evt_0"],
+    ]
+
+
+async def test_the_attempts_of_an_event_are_found_for_its_workspace_alone(
+    log: AttemptLog,
+) -> None:
+    first = row(1, event_id="evt_x", endpoint_id="wh_2", status="failed")
+    retry = row(2, event_id="evt_x", endpoint_id="wh_2", attempt=2)
+    other = row(3, event_id="evt_x", workspace_id="ws_2")
+    await insert(log, retry, other, first, row(4))
+
+    found = await log.of_event("ws_1", "evt_x", limit=10)
+    assert [one.attempt for one in found] == [first, retry]
+    assert len(await log.of_event("ws_1", "evt_x", limit=1)) == 1
+
+
+async def test_rows_go_when_their_time_is_over(log: AttemptLog, mongo: Mongo) -> None:
+    await insert(log, row(0, started_ms=NOON_MS))
+    document = await mongo.collection(module.ATTEMPTS).find_one({})
+    indexes = await mongo.collection(module.ATTEMPTS).index_information()
+
+    assert document is not None
+    assert document["expires_at"].timestamp() * 1000 == NOON_MS + 30 * 86_400_000
+    assert any(
+        index["key"] == [("expires_at", 1)] and index["expireAfterSeconds"] == 0
+        for index in indexes.values()
+    )
+
+
+async def test_a_server_that_is_away_is_an_outage(unused_tcp_port: int) -> None:
+    mongo = Mongo(f"mongodb://127.0.0.1:{unused_tcp_port}/", "log")
+    log = AttemptLog(mongo, retention_days=1)
+    with pytest.raises(Outage):
+        await insert(log, row(1))
+    mongo.close()

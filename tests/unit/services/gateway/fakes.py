@@ -1,0 +1,116 @@
+"""Ports in memory: stores that can be away, a sink that keeps what it is given."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from services.gateway.auth import SCOPES, Caller
+from services.gateway.ports import Ports
+from shared.kafka.publisher import Position, Record
+from shared.models.errors import Outage
+from shared.models.management import ApiKey, Workspace
+from shared.policy.addresses import EgressPolicy
+from shared.profiles.profile import load_profiles
+from shared.signing.keyring import Keyring
+from shared.topics import DEFAULT_TIERS, Tiers
+
+PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
+QR3 = PROFILES["qr3"]
+XQR = PROFILES["xqr"]
+STANDARD = PROFILES["standard"]
+NOW_MS = 1_800_000_000_123
+
+
+class Clock:
+    """Milliseconds that move when told to."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class MemoryKeys:
+    """API keys by digest; ``looked_up`` counts, ``away`` is an outage."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, ApiKey] = {}
+        self.away = False
+        self.looked_up = 0
+
+    async def add(self, key: ApiKey) -> None:
+        self.known[key.digest] = key
+
+    async def find(self, digest: str) -> ApiKey | None:
+        self.looked_up += 1
+        if self.away:
+            raise Outage("MongoDB does not answer")
+        return self.known.get(digest)
+
+    async def revoke(self, workspace_id: str, hint: str) -> int:
+        chosen = [
+            digest
+            for digest, key in self.known.items()
+            if (key.workspace_id, key.hint) == (workspace_id, hint)
+        ]
+        for digest in chosen:
+            del self.known[digest]
+        return len(chosen)
+
+
+class MemoryWorkspaces:
+    """Workspaces by id; ``away`` is an outage."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Workspace] = {}
+        self.away = False
+
+    async def create(self, workspace: Workspace) -> Workspace:
+        self.known[workspace.id] = workspace
+        return workspace
+
+    async def get(self, workspace_id: str) -> Workspace | None:
+        if self.away:
+            raise Outage("MongoDB does not answer")
+        return self.known.get(workspace_id)
+
+
+class MemorySink:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def publish_within(self, records: Sequence[Record], timeout_ms: int) -> list[Position]:
+        assert timeout_ms > 0
+        self.records.extend(records)
+        return [Position(0, 0) for _ in records]
+
+
+def ports(**given: Any) -> Ports:
+    """Return ports with what is ``given``; what no test here uses is None."""
+    base: dict[str, Any] = {
+        "workspaces": MemoryWorkspaces(),
+        "api_keys": MemoryKeys(),
+        "endpoints": None,
+        "log": None,
+        "health": None,
+        "bodies": None,
+        "sink": MemorySink(),
+        "profiles": PROFILES,
+        "keyring": Keyring({"k1": bytes(32)}),
+        "egress": EgressPolicy(),
+        "events_topic": "events",
+        "deliveries_topic": "deliveries",
+        "now_ms": Clock(),
+        "entropy": random.Random(1).randbytes,
+    }
+    return Ports(**{**base, **given})
+
+
+def caller(profile: Any = QR3) -> Caller:
+    """Return a caller who may do everything in ``ws_a``."""
+    return Caller(
+        workspace_id="ws_a", profile=profile, scopes=frozenset(SCOPES), credential="api_key"
+    )

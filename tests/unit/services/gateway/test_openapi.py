@@ -1,0 +1,99 @@
+"""The OpenAPI document describes the whole API."""
+
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from services.gateway.app import create_app
+from services.gateway.auth import Authenticator, JwtPolicy
+from services.gateway.guards import SCOPE
+from services.gateway.routes.health import Checks
+from tests.unit.services.gateway.fakes import ports
+
+METHODS = {"GET", "POST", "PATCH", "DELETE"}
+UNDOCUMENTED = "/openapi.json"
+
+
+async def nothing() -> None:
+    """Be a probe that always answers."""
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    given = ports()
+    return create_app(
+        ports=given,
+        authenticator=Authenticator(given, JwtPolicy("", "hooklane")),
+        checks=Checks(kafka=nothing, mongodb=nothing),
+    )
+
+
+@pytest.fixture(scope="module")
+def document(app: Litestar) -> dict[str, Any]:
+    return app.openapi_schema.to_schema()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_it_lists_every_route(app: Litestar, document: dict[str, Any]) -> None:
+    served = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and not route.path.startswith(UNDOCUMENTED)
+        for method in route.methods
+        if method in METHODS
+    }
+
+    assert served == {(path, method) for path, method, _ in operations(document)}
+
+
+def test_it_is_openapi_3_1_with_both_credentials(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    schemes = document["components"]["securitySchemes"]
+    assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {
+        "apiKey": "bearer",
+        "token": "bearer",
+    }
+
+
+def test_each_operation_has_a_summary_and_an_id_of_its_own(document: dict[str, Any]) -> None:
+    found = operations(document)
+
+    assert all(operation["summary"] for _, _, operation in found)
+    assert len({operation["operationId"] for _, _, operation in found}) == len(found)
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"], (path, method)
+
+
+def test_every_call_of_the_api_asks_for_a_scope(app: Litestar) -> None:
+    handlers = [
+        handler
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and route.path.startswith(("/v1", "/api"))
+        for handler in route.route_handlers
+        if handler.http_methods != {"OPTIONS"}
+    ]
+
+    assert handlers
+    assert all(handler.opt.get(SCOPE) for handler in handlers)
+
+
+def test_the_bodies_of_events_are_described(document: dict[str, Any]) -> None:
+    batch = document["paths"]["/v1/events/batch"]["post"]["requestBody"]["content"]
+
+    assert set(batch) == {"application/json", "application/x-ndjson"}
+    single = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]
+    assert single["application/json"]["schema"]["required"] == ["type", "data"]
