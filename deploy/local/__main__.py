@@ -8,6 +8,7 @@ and exit code 1.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -16,7 +17,9 @@ from typing import Final
 
 import structlog
 
+from deploy.local import prepare
 from deploy.local.errors import LocalError
+from deploy.local.processes import Child
 from deploy.local.stack import Options, Stack
 from deploy.local.state import locked
 
@@ -31,6 +34,7 @@ async def run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     stack = Stack(options, _say)
+    archiving: Child | None = None
     waiting = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(stack.start())
     failing = asyncio.create_task(stack.failure())
@@ -39,6 +43,9 @@ async def run(options: Options) -> int:
         if starting.done():
             starting.result()
             print(_banner(stack, time.monotonic() - started), flush=True)
+            archiving = prepare.later(options.state_dir / "logs")
+            if archiving is not None:
+                await archiving.start()
             await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
         if failing.done():
             raise failing.result()
@@ -47,6 +54,8 @@ async def run(options: Options) -> int:
             task.cancel()
         await asyncio.gather(starting, waiting, failing, return_exceptions=True)
         _say("stopping")
+        if archiving is not None:
+            await archiving.stop()
         await stack.stop()
     return 0
 
@@ -79,6 +88,7 @@ def main() -> int:
         print(USAGE, file=sys.stderr)
         return 2
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # it comments on each retry
     try:
         options = Options.read(os.environ)
         with locked(options.state_dir):

@@ -1,10 +1,10 @@
 """Kafka's jars: which ones, where they come from, and proof that they are what was pinned.
 
 `kafka-jars.lock` names every jar of the broker (Maven coordinate and SHA-256). `ensure()` brings
-them into a cache folder with `jgo`, a Maven client in pure Python, and returns Java's class path.
-A jar enters the folder under its final name only by a rename, after its digest was checked, and a
-marker written last holds the lock's digest. So an interrupted download repairs itself, two
-processes may fetch at the same time, and another lock gets a folder of its own.
+them into a cache folder with the help of `jgo`, a Maven client in pure Python, and returns Java's
+class path. A jar enters the folder only by a rename, after its digest was checked, and a marker
+written last holds the lock's digest. So an interrupted download repairs itself, two processes may
+fetch at the same time, and another lock gets a folder of its own.
 
 `python -m deploy.local.jars` resolves the coordinates below again and rewrites the lock. Each is
 resolved alone: asked for both at once, jgo lets log4j's dependency management override Kafka's
@@ -17,13 +17,10 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from deploy.local.cache import workshop
 from deploy.local.errors import LocalError
-
-if TYPE_CHECKING:
-    from jgo.maven import MavenContext
 
 COORDINATES = (
     "org.apache.kafka:kafka_2.13:4.3.1",
@@ -31,7 +28,7 @@ COORDINATES = (
 )
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 MARKER = "complete"
-DOWNLOADS_AT_ONCE = 8
+DOWNLOADS_AT_ONCE = 4
 REQUEST_TIMEOUT_S = 30
 
 
@@ -91,7 +88,7 @@ def ensure(cache_dir: Path) -> str:
         try:
             with workshop(cache_dir) as partial:
                 _fill(folder, partial)
-        except (OSError, RuntimeError) as error:  # the HTTP client's are OSErrors, too
+        except OSError as error:  # the HTTP client's errors are of this kind, too
             raise LocalError(
                 f"cannot fetch Kafka's jars into {folder}: {error}; it takes a network, once, and "
                 "a cache folder that can be written (XDG_CACHE_HOME moves it)"
@@ -103,10 +100,7 @@ def _fill(folder: Path, partial: Path) -> None:
     """Complete the folder: jars first, each checked, the marker last."""
     folder.mkdir(exist_ok=True)
     missing = [jar for jar in read_lock() if not _is_intact(folder / jar.file_name, jar)]
-    maven = _maven(partial)
-    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        downloads = list(pool.map(lambda jar: _download(maven, jar), missing))
-    for jar, path in zip(missing, downloads, strict=True):
+    for jar, path in zip(missing, _download(missing, partial), strict=True):
         if not _is_intact(path, jar):
             raise LocalError(f"{jar.file_name} came with another digest than {LOCK.name} has")
         path.replace(folder / jar.file_name)
@@ -115,15 +109,29 @@ def _fill(folder: Path, partial: Path) -> None:
     marker.replace(folder / MARKER)
 
 
-def _maven(repository: Path) -> "MavenContext":
-    from jgo.maven import MavenContext  # noqa: PLC0415 (0.3 s, and only a first start downloads)
+def _download(wanted: Sequence[Jar], into: Path) -> list[Path]:
+    """Fetch the jars' files from Maven's central repository, whatever they are.
 
-    return MavenContext(repo_cache=repository, local_repos=[], timeout=REQUEST_TIMEOUT_S)
+    jgo knows where they are; its own download takes a new connection for each file and for each
+    file's checksum, six times the work.
+    """
+    import requests  # noqa: PLC0415 (these two take a while, and only a first start downloads)
+    from jgo.maven import MavenContext  # noqa: PLC0415
 
+    maven = MavenContext(repo_cache=into)
+    [repository] = maven.remote_repos.values()
 
-def _download(maven: "MavenContext", jar: Jar) -> Path:
-    artifact = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact()
-    return Path(artifact.resolve())
+    def fetch(jar: Jar) -> Path:
+        component = maven.project(jar.group, jar.artifact).at_version(jar.version)
+        url = f"{repository}/{component.path_prefix.as_posix()}/{jar.file_name}"
+        answer = session.get(url, timeout=REQUEST_TIMEOUT_S)
+        answer.raise_for_status()
+        path = into / jar.file_name
+        path.write_bytes(answer.content)
+        return path
+
+    with requests.Session() as session, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        return list(pool.map(fetch, wanted))
 
 
 def _is_intact(path: Path, jar: Jar) -> bool:
@@ -141,17 +149,22 @@ def _lock_digest() -> str:
 
 def relock(coordinates: Sequence[str] = COORDINATES) -> None:
     """Resolve the coordinates and rewrite the lock; what an earlier one brought wins."""
-    locked: dict[tuple[str, str], Jar] = {}
-    with tempfile.TemporaryDirectory() as repository:
-        maven = _maven(Path(repository))
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    found: dict[tuple[str, str], Jar] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        maven = MavenContext(repo_cache=Path(folder))
         for coordinate in coordinates:
             inputs, transitive = maven.resolver.resolve([maven.create_dependency(coordinate)])
-            for found in (*inputs, *transitive):
-                jar = Jar(found.groupId, found.artifactId, found.version, sha256="")
-                if (jar.group, jar.artifact) not in locked:
-                    jar = jar._replace(sha256=_sha256(_download(maven, jar)))
-                    locked[jar.group, jar.artifact] = jar
-    LOCK.write_text("".join(f"{jar}\n" for jar in sorted(locked.values())))
+            for each in (*inputs, *transitive):
+                jar = Jar(each.groupId, each.artifactId, each.version, sha256="")
+                found.setdefault((jar.group, jar.artifact), jar)
+        jars = sorted(found.values())
+        locked = [
+            jar._replace(sha256=_sha256(path))
+            for jar, path in zip(jars, _download(jars, Path(folder)), strict=True)
+        ]
+    LOCK.write_text("".join(f"{jar}\n" for jar in locked))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ given up, and `failure()` says so. Ending the whole is left to the caller.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -38,6 +39,18 @@ class RestartPolicy(msgspec.Struct, frozen=True):
     young_s: float = 5.0
     young_deaths_max: int = 3
     pauses_s: tuple[float, ...] = (0.0, 0.2, 1.0)
+
+    def count(self, young_deaths: int, ran_s: float) -> int:
+        """Return the number of young deaths in a row after one more death."""
+        return young_deaths + 1 if ran_s < self.young_s else 0
+
+    def is_hopeless(self, young_deaths: int) -> bool:
+        """Tell whether the child is given up."""
+        return young_deaths >= self.young_deaths_max
+
+    def pause_s(self, young_deaths: int) -> float:
+        """Return how long to wait before the next start."""
+        return self.pauses_s[min(young_deaths, len(self.pauses_s) - 1)]
 
 
 class Supervisor:
@@ -86,28 +99,23 @@ class Supervisor:
     async def _watch(self, child: Child) -> None:
         """Start the child again whenever it ends, until it is given up. Ends by cancellation."""
         young_deaths = 0
-        ready_s: float | None = time.monotonic()
+        ready_s = time.monotonic()
         while True:
             code = await child.wait()
-            is_young = ready_s is None or time.monotonic() - ready_s < self._policy.young_s
-            young_deaths = young_deaths + 1 if is_young else 0
+            young_deaths = self._policy.count(young_deaths, time.monotonic() - ready_s)
             reason = f"ended with code {code} ({child.last_words()})"
-            if young_deaths == self._policy.young_deaths_max:
+            if self._policy.is_hopeless(young_deaths):
                 self._give_up(child, reason)
                 return
             self._notify(Notice(child.name, "ended", f"{child.name} {reason}"))
-            await asyncio.sleep(self._pause_s(young_deaths))
+            await asyncio.sleep(self._policy.pause_s(young_deaths))
             try:
                 await child.start()
             except LocalError:
-                ready_s = None  # it does not run, so the next round counts a death
+                ready_s = math.inf  # it does not run, so the next round counts a young death
                 continue
             ready_s = time.monotonic()
             self._notify(Notice(child.name, "restarted", f"{child.name} runs again"))
-
-    def _pause_s(self, young_deaths: int) -> float:
-        pauses_s = self._policy.pauses_s
-        return pauses_s[min(young_deaths, len(pauses_s) - 1)]
 
     def _give_up(self, child: Child, reason: str) -> None:
         text = f"{child.name} keeps ending: it {reason}"
