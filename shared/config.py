@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ _SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri"})
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+ResponseBytes = Annotated[int, msgspec.Meta(ge=1, le=262_144)]  # an attempt's record has to hold it
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class ConfigError(HooklaneError):
@@ -84,9 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     inflight_max: Positive = 2_000
     open_records_max: Positive = 20_000
     open_bytes_max: Positive = 256 * 1024 * 1024
-    response_body_bytes_max: Positive = 4_096
+    response_body_bytes_max: ResponseBytes = 4_096
     drain_timeout_ms: Positive = 20_000
-    log_level: str = "info"
+    log_level: LogLevel = "info"
 
     def __repr__(self) -> str:
         shown = (
@@ -108,23 +110,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def egress_port_set(self) -> frozenset[int] | None:
         """Return the ports that endpoints may use, None for any."""
-        ports = frozenset(int(port) for port in _items(self.egress_ports))
+        ports = frozenset(_port(text) for text in _items(self.egress_ports))
         return ports or None
 
 
 def load(environ: Mapping[str, str]) -> Settings:
     """Return the settings in ``environ``; raises ConfigError for anything it cannot use."""
-    given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX)
-    }
-    ignored = {name.lower() for name in LOCAL_VARIABLES}
-    unknown = sorted(set(given) - set(Settings.__struct_fields__) - ignored)
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    fields = {_variable(field): field for field in Settings.__struct_fields__}
+    ignored = {_variable(name) for name in LOCAL_VARIABLES}
+    unknown = sorted(set(given) - set(fields) - ignored)
     if unknown:
-        raise ConfigError(f"{_variable(unknown[0])} is not a setting of Hooklane; see .env.example")
-    values = {name: value for name, value in given.items() if name not in ignored}
-    converted = {name: _convert(name, value) for name, value in values.items()}
+        raise ConfigError(f"{unknown[0]} is not a setting of Hooklane; see .env.example")
+    values = {fields[name]: value for name, value in given.items() if name not in ignored}
+    converted = {field: _convert(field, value) for field, value in values.items()}
     settings = msgspec.convert(converted, Settings)
     for name in ("tiers", "egress_networks", "egress_port_set"):
         _checked(settings, name)
@@ -154,6 +153,12 @@ def _checked(settings: Settings, name: str) -> None:
 
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 65_535):
+        raise ValueError(f"{text[:64]!r} is not a port; list numbers from 1 to 65535")
+    return int(text)
 
 
 def _items(text: str) -> list[str]:

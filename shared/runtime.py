@@ -3,9 +3,11 @@
 ``run(name, main)`` reads the environment once, refuses what it cannot use with one line, and runs
 ``main(settings, runtime)`` on uvloop. SIGTERM and SIGINT set ``runtime.stopping``; ``main`` then
 stops taking work, finishes what is open within ``settings.drain_timeout_ms``, commits, closes and
-returns, and the process exits with 0. A second signal does not wait. An exception that leaves
-``main`` is a fault of ours: it is logged and the process exits with 1, for its supervisor to start
-it again; nothing that was not acknowledged is lost by that.
+returns, and the process exits with 0. A second signal does not wait, nor does anybody wait for a
+``main`` that is not done ``CLOSE_WITHIN_S`` after that time (Kafka is away, say): it is cancelled,
+and the process exits with 1. An exception that leaves ``main`` is a fault of ours: it is logged and
+the process exits with 1, for its supervisor to start it again; nothing that was not acknowledged is
+lost by that.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from shared.observe.logs import configure_logs
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
+CLOSE_WITHIN_S: Final = 5.0
 
 _log = structlog.get_logger("runtime")
 
@@ -77,8 +80,9 @@ async def _supervised(settings: Settings, main: Main) -> int:
     health.start()
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main(settings, runtime))
+    patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, runtime, task)
+        loop.add_signal_handler(number, _on_signal, runtime, task, patience_s)
     _log.info("starting", health_port=health.port, settings=repr(settings))
     try:
         await task
@@ -95,11 +99,13 @@ async def _supervised(settings: Settings, main: Main) -> int:
     return 0
 
 
-def _on_signal(runtime: Runtime, task: asyncio.Future[None]) -> None:
-    """Ask for a clean stop; the second signal cancels."""
+def _on_signal(runtime: Runtime, task: asyncio.Future[None], patience_s: float) -> None:
+    """Ask for a clean stop; the second signal, or the end of our patience, cancels."""
     if runtime.stopping.is_set():
         task.cancel()
-    runtime.stopping.set()
+    else:
+        runtime.stopping.set()
+        asyncio.get_running_loop().call_later(patience_s, task.cancel)
 
 
 async def beat_until(stopped: asyncio.Event, runtime: Runtime) -> None:

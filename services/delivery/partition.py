@@ -55,9 +55,10 @@ class Partition:
         self.memory = Memory(memory_size_max)
         self._ledger = Ledger(start)
         self._journal_end = journal_end
-        self._ahead: dict[int, int] = {}  # finished deliveries offset -> its offset in attempts
+        # Offsets of finished deliveries, each with that of its record in attempts, or a lower one:
+        self._ahead: dict[int, int] = {}  # ahead of the position
+        self._known: dict[int, int] = {}  # finished by an earlier owner, and not read again yet
         self._committed: Commit | None = None
-        self._known: dict[int, int] = {}  # the same, of an earlier owner, and not read again yet
         for entry in journal:
             self.memory.ended(entry.finished)
             if entry.finished.offset >= start:
@@ -80,11 +81,11 @@ class Partition:
     def finish(self, offset: int, journal_offset: int = UNKNOWN) -> None:
         """Note that all that follows from a record is acknowledged.
 
-        ``journal_offset`` is where its attempt was written; UNKNOWN when there was none to write.
+        ``journal_offset`` is where its attempt was written; UNKNOWN when there was none to write,
+        or when the broker did not say where: then it can only be behind what was written before.
         """
-        if journal_offset >= 0:
-            self._journal_end = max(self._journal_end, journal_offset + 1)
-            self._ahead[offset] = journal_offset
+        self._ahead[offset] = self._journal_end if journal_offset == UNKNOWN else journal_offset
+        self._journal_end = max(self._journal_end, journal_offset + 1)
         for passed in self._ledger.finish(offset):
             self._ahead.pop(passed, None)
 

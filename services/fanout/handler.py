@@ -121,7 +121,7 @@ class Planner:
         ``events.rejected``. Of such a record the beginning is kept; the rest is at its origin.
         """
         origin = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        given = tuple((name, value or b"") for name, value in record.headers)
+        given = tuple(record.headers)
         added = (
             (REASON_HEADER, poison.reason.encode("utf-8", "replace")[:1_000]),
             (FIELD_HEADER, (poison.field or "").encode()),
@@ -129,7 +129,7 @@ class Planner:
         )
         size = len(record.key or b"") + len(record.value or b"")
         size += sum(
-            len(name.encode()) + len(value) + HEADER_OVERHEAD_BYTES for name, value in given
+            len(name.encode()) + len(value or b"") + HEADER_OVERHEAD_BYTES for name, value in given
         )
         if size > KEPT_BYTES_MAX:
             beginning = (record.value or b"")[:CUT_TO_BYTES]

@@ -6,8 +6,8 @@ on header, body and total, informational answers that do not count, answers that
 the connection ends, and the certainty that nothing but this answer was in the bytes.
 
 ``feed`` never raises for what a receiver sends. After it, one of these holds: ``complete``, or
-``fault`` says why these bytes can be no answer, or ``overlong`` that enough was read, or neither:
-more bytes are needed.
+``fault`` says why these bytes can be no answer, or ``received`` is above ``RESPONSE_BYTES_MAX`` (no
+more is read, the status counts), or more bytes are needed.
 """
 
 from __future__ import annotations
@@ -68,12 +68,7 @@ class AnswerReader:
             data = self._feed_head(data)
         self.received += len(data)
         self._parse(data)
-        return self.complete or self.fault is not None or self.overlong
-
-    @property
-    def overlong(self) -> bool:
-        """Whether more was received than is read of any answer; its status counts."""
-        return self.received > RESPONSE_BYTES_MAX
+        return self.complete or self.fault is not None or self.received > RESPONSE_BYTES_MAX
 
     def ends_with_connection(self) -> bool:
         """Return whether the connection's end is the answer's end (RFC 9112, 6.3).
@@ -82,12 +77,12 @@ class AnswerReader:
         """
         if not self.status:
             return False
-        for name, value in self._headers:
+        for name, value in self.headers():
             match name.lower():
-                case b"content-length":
+                case "content-length":
                     return False
-                case b"transfer-encoding":
-                    return not value.lower().rstrip(b" \t").endswith(b"chunked")
+                case "transfer-encoding":
+                    return not value.lower().endswith("chunked")
                 case _:
                     pass
         return True

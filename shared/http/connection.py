@@ -26,23 +26,23 @@ from shared.http.messages import Answered, Outcome, OutgoingRequest
 class Owner(Protocol):
     """Who is told what becomes of a connection and of the attempts on it."""
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection, /) -> None:
         """Take note of an open connection; called once, before its first attempt is sent."""
         ...
 
-    def free(self, connection: Connection, now: float) -> None:
+    def free(self, connection: Connection, now: float, /) -> None:
         """Take a connection that may carry another attempt; called before ``settled``."""
         ...
 
-    def settled(self, exchange: Exchange, outcome: Outcome) -> None:
+    def settled(self, exchange: Exchange, outcome: Outcome, /) -> None:
         """Take an attempt's outcome."""
         ...
 
-    def orphaned(self, exchange: Exchange) -> None:
+    def orphaned(self, exchange: Exchange, /) -> None:
         """Take back an attempt whose reused connection died before the first byte came."""
         ...
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Connection, /) -> None:
         """Take note that an opened connection is closed and its socket gone; called once."""
         ...
 
@@ -181,11 +181,12 @@ class Connection(asyncio.Protocol):
     def _send(self, request: OutgoingRequest) -> None:
         target, body = request.target, request.body
         start = f"POST {target.path} HTTP/1.1\r\nHost: {target.authority}\r\n".encode("ascii")
-        head = b"%b%bContent-Length: %d\r\n\r\n" % (start, request.headers, len(body))
-        if len(body) <= BODY_BYTES_WHOLE_MAX:
-            self._transport.write(head + body)
-        else:
-            self._transport.write(head)
+        whole = len(body) <= BODY_BYTES_WHOLE_MAX
+        self._transport.write(
+            b"%b%bContent-Length: %d\r\n\r\n%b"
+            % (start, request.headers, len(body), body if whole else b"")
+        )
+        if not whole:
             self._unsent = memoryview(body)
             self._pump()
 
@@ -230,6 +231,7 @@ class Connection(asyncio.Protocol):
         if answer.ends_with_connection():
             self._owner.settled(exchange, self._answered(exchange, now, cut=False))
         elif exchange.reused and not answer.received and not exchange.resent:
+            exchange.resent = True
             self._owner.orphaned(exchange)
         else:
             where = "without an answer"

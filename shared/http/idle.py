@@ -13,23 +13,25 @@ from shared.http.connection import Connection
 
 
 class IdlePool:
-    """Idle connections by origin, with their times of release."""
+    """At most ``idle_max`` idle connections by origin, with their times of release."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_max: int) -> None:
+        self._idle_max = idle_max
         self._by_origin: dict[str, list[Connection]] = {}
         self._released_at: OrderedDict[Connection, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._released_at)
 
-    def put(self, connection: Connection, now: float) -> None:
-        """Keep a connection that carries no attempt."""
+    def put(self, connection: Connection, now: float) -> Connection | None:
+        """Keep a connection that carries no attempt; return the one that is too many, if any."""
         stack = self._by_origin.get(connection.origin)
         if stack is None:
             self._by_origin[connection.origin] = [connection]
         else:
             stack.append(connection)
         self._released_at[connection] = now
+        return self.pop_oldest() if len(self._released_at) > self._idle_max else None
 
     def take(self, origin: str) -> Connection | None:
         """Remove and return the connection to ``origin`` that was used last, if there is one."""

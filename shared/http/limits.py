@@ -26,7 +26,7 @@ TLS_SHUTDOWN_S: Final = 1.0
 """How long a closing TLS connection waits for the peer's close_notify."""
 
 CLOSE_S: Final = 3.0
-"""How long ``Transport.close`` waits for connections to close before it abandons them."""
+"""How long ``Transport.close`` waits for connections to close."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

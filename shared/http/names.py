@@ -124,10 +124,9 @@ class Names:
         for address in addresses:
             reason = blocked(address, self._policy)
             if reason is not None:
-                is_or_has = "is in a range" if host == str(address) else f"resolves to {address}"
-                return Refusal(
-                    "blocked", f"{host} {is_or_has} ({reason}); allow it with HOOKLANE_EGRESS_ALLOW"
-                )
+                how = f"resolves to {address}" if host != str(address) else "is in a blocked range"
+                advice = "allow it with HOOKLANE_EGRESS_ALLOW"
+                return Refusal("blocked", f"{host} {how} ({reason}); {advice}")
         return addresses
 
     def _localhost(self, host: str) -> Vetted:

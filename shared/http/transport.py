@@ -25,6 +25,7 @@ have reached their age limit. A connection's TLS settings are the transport's: o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections import OrderedDict
@@ -81,7 +82,7 @@ class Transport:
         self._loop = asyncio.get_running_loop()
         self._names = Names(resolver, policy, self._limits, clock)
         self._dialler = Dialler(tls or default_tls(), clock)
-        self._idle = IdlePool()
+        self._idle = IdlePool(self._limits.idle_max)
         self._open: set[Connection] = set()
         self._opening = 0
         self._in_flight: set[Exchange] = set()
@@ -129,12 +130,9 @@ class Transport:
             if timer is not None:
                 timer.cancel()
         self._note_emptied()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._emptied.wait()
-        except TimeoutError:
-            for connection in list(self._open):
-                connection.abort()
         await self._names.close()
 
     @property
@@ -166,9 +164,9 @@ class Transport:
         if (now - connection.opened_at) * 1_000 > self._limits.connection_age_ms_max:
             connection.close()
             return
-        self._idle.put(connection, now)
-        if len(self._idle) > self._limits.idle_max:
-            self._close_oldest_idle()
+        too_many = self._idle.put(connection, now)
+        if too_many is not None:
+            too_many.close()
         if self._pruning is None:
             delay_s = self._limits.idle_ttl_ms / 1_000
             self._pruning = self._loop.call_later(delay_s, self._prune)
@@ -183,7 +181,6 @@ class Transport:
 
     def orphaned(self, exchange: Exchange) -> None:
         """Send an attempt again on a fresh connection, once."""
-        exchange.resent = True
         exchange.reused = False
         self._resent_total += 1
         self._open_for(exchange)
@@ -228,10 +225,9 @@ class Transport:
         """Settle the attempts whose deadline has passed."""
         now = self._clock()
         for exchange in [late for late in self._in_flight if late.deadline_at <= now]:
-            if exchange in self._in_flight:  # the callback of one may end others
-                outcome = exchange.timed_out(now)
-                self._give_up(exchange)
-                self.settled(exchange, outcome)
+            outcome = exchange.timed_out(now)
+            self._give_up(exchange)
+            self.settled(exchange, outcome)
         self._sweeping = None
         if self._in_flight:
             self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
@@ -297,11 +293,6 @@ class Transport:
             exchange, _ = self._queue.popitem(last=False)
             self._start_dialling(exchange)
 
-    def _close_oldest_idle(self) -> None:
-        oldest = self._idle.pop_oldest()
-        if oldest is not None:
-            oldest.close()
-
     def _prune(self) -> None:
         """Close the connections that nobody used for long enough."""
         now, ttl_s = self._clock(), self._limits.idle_ttl_ms / 1_000
@@ -311,7 +302,9 @@ class Transport:
                 delay_s = released_at + ttl_s - now
                 self._pruning = self._loop.call_later(delay_s, self._prune)
                 return
-            self._close_oldest_idle()
+            oldest = self._idle.pop_oldest()
+            if oldest is not None:
+                oldest.close()
 
     def _note_emptied(self) -> None:
         if self._closed and not self._open and not self._opening:

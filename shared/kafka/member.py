@@ -38,6 +38,7 @@ HEARTBEAT_MS_MAX: Final = 1_000  # how late a rebalance is noticed
 REVOKE_GRACE_S: Final = 3.0
 REJOIN_AFTER_S: Final = 0.3
 LEAVE_TIMEOUT_S: Final = 5.0
+RETRY_BACKOFF_MS: Final = 250  # the client logs each try while the broker is away
 
 _NOWHERE: Final = TopicPartition("", 0)  # polling it keeps the membership and takes no records
 
@@ -185,7 +186,6 @@ class GroupMember:
 
     async def revoked(self) -> None:
         """Give the partitions up: called before anybody else may have them."""
-        self._rebalancing = True
         self._generation += 1
         job = self._job
         if job is not None and not job.done():
@@ -194,6 +194,7 @@ class GroupMember:
                 _log.info("job_abandoned", reason="its partitions were revoked")
                 job.cancel()
                 await asyncio.wait({job})
+        self._rebalancing = True
         if self._release is not None:
             self._release()
 
@@ -211,15 +212,15 @@ class GroupMember:
         consumer.subscribe(list(self._topics), listener=_Listener(self))
         try:
             await self._attended(consumer.start())
+            if not self._stopping.is_set():
+                self._consumer = consumer
         except (KafkaError, OSError) as error:
             _log.warning("kafka_unreachable", error=repr(error))
-            await _stopped(consumer)
+        finally:
+            if self._consumer is not consumer:
+                await _stopped(consumer)
+        if self._consumer is None:
             await self._attended(asyncio.sleep(REJOIN_AFTER_S))
-            return
-        if self._stopping.is_set():
-            await _stopped(consumer)
-        else:
-            self._consumer = consumer
 
     def _make(self) -> AIOKafkaConsumer:
         settings, service = self._settings, self._service
@@ -237,6 +238,7 @@ class GroupMember:
             fetch_max_wait_ms=self._fetch.wait_ms,
             max_partition_fetch_bytes=self._fetch.partition_bytes_max,
             metadata_max_age_ms=30_000,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
         )
 
     async def _fetched(

@@ -45,12 +45,15 @@ _log = structlog.get_logger("publisher")
 
 
 class Record(NamedTuple):
-    """A record to produce. Without ``partition`` the key decides, without both any partition."""
+    """A record to produce. Without ``partition`` the key decides, without both any partition.
+
+    A header's value may be null, as Kafka has it.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
     partition: int | None = None
     timestamp_ms: int | None = None
 

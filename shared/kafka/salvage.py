@@ -35,16 +35,19 @@ _log = structlog.get_logger("salvage")
 
 
 class SlicingRecords(memory_records._MemoryRecordsPy):  # type: ignore[misc]
-    """The batches of one fetched partition; ``slice`` is the last one's bytes, None without one."""
+    """The batches of one fetched partition; ``slice`` has the bytes of the last one."""
 
     slice: memoryview | None = None
 
     def next_batch(self) -> Any:
-        """Return the next batch; raises when it is no batch, and then nothing follows."""
-        slice_, self.slice = self._next_slice, None
-        batch = super().next_batch()
-        self.slice = slice_
-        return batch
+        """Return the next batch; raises when it is none that we know."""
+        self.slice = self._next_slice
+        return super().next_batch()
+
+    @property
+    def stuck(self) -> bool:
+        """Return whether the last batch had no usable length, so that nothing follows it."""
+        return self.slice is not None and self.slice is self._next_slice
 
 
 class _LenientBytes(bytearray):
@@ -79,7 +82,7 @@ class SalvagingRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 yield from super()._unpack_records()
             except Exception as error:
                 yield from self._salvaged(error)
-                if self._records.slice is None:
+                if self._records.stuck:
                     return  # where the next batch begins is unknown: fetch again
             else:
                 return

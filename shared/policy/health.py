@@ -9,7 +9,7 @@ records again comes to the same counts, however the records were cut into batche
   up a receiver must not disable the endpoint, and a ping that a health-check page answers must not
   hide that events fail. A resend does count: it is an event, handled like any other;
 * an endpoint that was enabled again (a higher ``epoch``) starts with a clean slate; what was still
-  under way from before that does not count any more;
+  under way from before that does not count against it;
 * 410 Gone disables at once: the receiver says that it will not come back (RFC 9110, 15.5.11, and
   the Standard Webhooks specification for senders).
 """
@@ -33,8 +33,10 @@ GONE: Final = "gone"  # the ``reason`` of an attempt that was answered with 410
 class Health(msgspec.Struct, frozen=True):
     """The run of failures that an endpoint is in; ``failures`` 0 means that it is healthy.
 
-    ``first_failure_ms`` is when the run began (Unix milliseconds). ``epoch`` is that of the last
-    attempt that began, continued or ended a run: attempts of an earlier one are ignored.
+    ``first_failure_ms`` is when the run began (Unix milliseconds), ``epoch`` that of its attempts:
+    earlier ones are ignored. A healthy endpoint has no epoch, so that nothing of it need be kept;
+    should a late failure of an earlier epoch then begin a run, that run can disable nothing,
+    because disabling asks for the present epoch, and the next attempt of that epoch replaces it.
     """
 
     failures: int = 0
@@ -43,6 +45,15 @@ class Health(msgspec.Struct, frozen=True):
 
 
 HEALTHY: Final = Health()
+
+
+class EndpointHealth(msgspec.Struct, frozen=True):
+    """An endpoint's health and the last record of ``attempts`` that has changed it."""
+
+    endpoint_id: str
+    health: Health
+    partition: int
+    offset: int
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,14 +80,11 @@ def counts(attempt: Attempt) -> bool:
 
 
 def step(health: Health, attempt: Attempt) -> Health:
-    """Return the health after ``attempt``: the very same object when nothing has changed.
-
-    A success of a healthy endpoint changes nothing, not even the epoch, so that it costs no write.
-    """
+    """Return the health after ``attempt``: the very same object when nothing has changed."""
     if not counts(attempt) or attempt.epoch < health.epoch:
         return health
     if attempt.status == "success":
-        return health if health.failures == 0 else Health(epoch=attempt.epoch)
+        return health if health.failures == 0 else HEALTHY
     if health.failures == 0 or attempt.epoch > health.epoch:
         return Health(1, _ended_ms(attempt), attempt.epoch)
     return Health(health.failures + 1, health.first_failure_ms, health.epoch)

@@ -71,10 +71,10 @@ def retry_after_ms(value: str | None, now_ms: int) -> int:
         return 0
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return int(text[:12]) * 1000
+        return int(text.lstrip("0")[:12] or "0") * 1000
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone that does not fit the machine
         return 0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -16,7 +16,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -27,6 +27,10 @@ BUILT_IN: Final = Path(__file__).parent / "data"
 
 _EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,7}\Z")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")  # RFC 9110, 5.6.2
+_FIELD_VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?\Z")  # RFC 9110, 5.5, without tabs
+_OTHER_HEADERS: Final = frozenset(
+    {"connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"}
+)
 
 BodySource = Literal["id", "type", "created", "data"]
 Scheme = Literal["hmac-sha256-hex", "standard-webhooks"]
@@ -89,7 +93,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Health(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When failures disable an endpoint: a count in a row, a time without success, or neither."""
 
-    disable_after_failures: int | None = None
+    disable_after_failures: Annotated[int, msgspec.Meta(ge=1)] | None = None
     disable_after: str | None = None
 
 
@@ -174,11 +178,17 @@ def _problems(profile: Profile, tiers: Tiers) -> Iterable[str]:
 
 
 def _header_problems(profile: Profile) -> Iterable[str]:
+    taken = set(_OTHER_HEADERS)
     for name in (profile.signature.header, profile.headers.event_id, profile.headers.attempt):
         if _TOKEN.match(name) is None:
             yield f"{name!r} is not a header name"
-    if not profile.headers.user_agent.isprintable() or not profile.headers.user_agent.isascii():
-        yield "headers.user_agent: printable ASCII only"
+        if name.lower() in taken:
+            yield f"{name!r} is the name of another header of the request"
+        taken.add(name.lower())
+    if _FIELD_VALUE.match(profile.headers.user_agent) is None:
+        yield "headers.user_agent: visible ASCII, with spaces between at most"
+    if _FIELD_VALUE.match(profile.signature.prefix + "0") is None:
+        yield "signature.prefix: visible ASCII, with spaces between at most"
 
 
 def _catalogue_problems(catalogue: Catalogue) -> Iterable[str]:

@@ -9,7 +9,6 @@ downtime. Neither keys nor secrets show in ``repr`` or in errors.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Final
 
@@ -34,22 +33,25 @@ class Keyring:
             raise KeyringError(
                 "the key ring is empty: set HOOKLANE_SECRET_KEYS to <id>:<base64 of 32 bytes>"
             )
-        for key_id, key in keys.items():
+        for number, (key_id, key) in enumerate(keys.items(), start=1):
             if not key_id.isalnum() or len(key) != KEY_BYTES:
-                raise KeyringError(f"key {key_id!r}: an alphanumeric id and 32 bytes are needed")
+                raise _unusable(number, "an alphanumeric id and 32 bytes are needed")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._active = next(iter(keys))
 
     @classmethod
     def parse(cls, text: str) -> Keyring:
         """Return the ring that ``text`` lists: ``id:base64`` items separated by commas."""
-        keys = {}
-        for item in filter(None, (part.strip() for part in text.split(","))):
+        keys: dict[str, bytes] = {}
+        items = [part.strip() for part in text.split(",") if part.strip()]
+        for number, item in enumerate(items, start=1):
             key_id, _, encoded = item.partition(":")
+            if key_id in keys:
+                raise _unusable(number, "its id was used before")
             try:
                 keys[key_id] = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                raise KeyringError(f"key {key_id!r} is not base64") from None
+            except ValueError:
+                raise _unusable(number, "what follows the id is not base64") from None
         return cls(keys)
 
     def seal(self, secret: str, endpoint_id: str, nonce: bytes) -> str:
@@ -64,14 +66,22 @@ class Keyring:
         """Return the secret; raises KeyringError for an unknown key or altered text."""
         key_id, _, encoded = sealed.partition(":")
         cipher = self._ciphers.get(key_id)
-        if cipher is None:
-            raise KeyringError(f"the secret of {endpoint_id} is sealed with unknown key {key_id!r}")
+        if cipher is None:  # what stands in front of the colon may be a secret in clear: not shown
+            known = ", ".join(self._ciphers)
+            raise KeyringError(f"the secret of {endpoint_id} has none of the ring's keys: {known}")
         try:
             raw = base64.b64decode(encoded, validate=True)
             opened = cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], endpoint_id.encode())
-        except (binascii.Error, InvalidTag, ValueError):
+        except (InvalidTag, ValueError):
             raise KeyringError(f"the secret of {endpoint_id} does not open") from None
         return opened.decode()
 
     def __repr__(self) -> str:
         return f"<Keyring {', '.join(self._ciphers)}>"
+
+
+def _unusable(number: int, why: str) -> KeyringError:
+    """Return the error for an item of the ring; by its number, as any text of it may be the key."""
+    return KeyringError(
+        f"key {number} of HOOKLANE_SECRET_KEYS is no <id>:<base64 of 32 bytes>: {why}"
+    )

@@ -16,10 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import bson
 import msgspec
 from bson.datetime_ms import DatetimeMS
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
 from shared.models import ids
@@ -176,20 +174,16 @@ class AttemptLog:
             last: list[Document] = await rows.skip(SCAN_ROWS_MAX - 1).limit(1).to_list(1)
         return last[0] if last else None
 
-    def _document(self, attempt: Attempt, value: bytes) -> RawBSONDocument:
-        return RawBSONDocument(
-            bson.encode(
-                {
-                    "_id": f"{attempt.endpoint_id}:{attempt.delivery_id()}",
-                    "expires_at": DatetimeMS(attempt.started_ms + self._retention_ms),
-                    "workspace_id": attempt.workspace_id,
-                    "event_id": attempt.event_id,
-                    "event_type": attempt.event_type,
-                    "status": attempt.status,
-                    "attempt": value,
-                }
-            )
-        )
+    def _document(self, attempt: Attempt, value: bytes) -> Document:
+        return {
+            "_id": f"{attempt.endpoint_id}:{attempt.delivery_id()}",
+            "expires_at": DatetimeMS(attempt.started_ms + self._retention_ms),
+            "workspace_id": attempt.workspace_id,
+            "event_id": attempt.event_id,
+            "event_type": attempt.event_type,
+            "status": attempt.status,
+            "attempt": value,
+        }
 
 
 def _judge(error: BulkWriteError, count: int) -> Stored:

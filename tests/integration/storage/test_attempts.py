@@ -1,9 +1,11 @@
 """The delivery log on the real server: one row for each attempt, pages that end in bounded time."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
@@ -87,15 +89,30 @@ async def test_nothing_to_insert_is_no_call(log: AttemptLog) -> None:
 
 
 async def test_a_row_that_the_server_refuses_is_named_and_the_others_are_stored(
-    log: AttemptLog,
+    log: AttemptLog, mongo: Mongo
 ) -> None:
-    large = row(1)
-    value = encode_attempt(large) + b" " * (16 * 1024 * 1024)
-    small = [row(0), row(2)]
-    stored = await log.insert([(large, value), *[(one, encode_attempt(one)) for one in small]])
+    rule = {"event_id": {"$ne": "evt_1"}}
+    await mongo.database.command("collMod", module.ATTEMPTS, validator=rule)
+    stored = await insert(log, row(0), row(1), row(2))
 
     assert (stored.fresh, len(stored.refused)) == (2, 1)
     assert events(await pages(log, limit=10)) == ["evt_2", "evt_0"]
+
+
+@pytest.mark.parametrize("code", [91, 189, 11602, 14031, 50])
+async def test_a_row_that_fails_for_any_other_reason_is_an_outage(
+    log: AttemptLog, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Shutdown, no primary, interrupted, disk full, out of time: the next try may work."""
+    failures = [{"code": 11_000, "errmsg": "known"}, {"code": code, "errmsg": "not now"}]
+    error = BulkWriteError({"writeErrors": failures, "writeConcernErrors": []})
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(log, "_collection", SimpleNamespace(insert_many=refuse))
+    with pytest.raises(Outage):
+        await insert(log, row(0), row(1), row(2))
 
 
 async def test_pages_go_from_the_newest_to_the_oldest_and_meet_without_gap_or_overlap(

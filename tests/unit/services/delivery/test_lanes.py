@@ -190,9 +190,7 @@ class LanesMachine(RuleBasedStateMachine):
     def completes(self, data: st.DataObject, timed_out: bool) -> None:
         lane, item = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
         duration_ms = 15_000.0 if timed_out else 20.0
-        self.lanes.completed(
-            lane, timed_out=timed_out, duration_ms=duration_ms, now_ms=self.now_ms
-        )
+        self.lanes.completed(lane, timed_out=timed_out, duration_ms=duration_ms, now_ms=self.now_ms)
         self.done.add(item)
 
     @rule(step_ms=st.floats(0, 3_000))

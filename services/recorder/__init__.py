@@ -1,0 +1,13 @@
+"""recorder: writes down what was attempted, and disables endpoints that only fail.
+
+Reads ``attempts``. Writes the delivery log and the health of endpoints to MongoDB and, when it
+disables an endpoint, its new state to ``endpoints``. Guarantee: an offset is committed only when
+the row is in the log, the failure is counted and the endpoint is disabled where that follows; and
+what is read again after a crash is neither a second row nor a second failure. MongoDB may be away
+for as long as Kafka keeps ``attempts``: nothing is lost, and no delivery waits for it.
+"""
+
+from shared import topics
+
+READS = (topics.ATTEMPTS,)
+WRITES = (topics.ENDPOINTS,)

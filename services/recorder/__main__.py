@@ -1,0 +1,14 @@
+"""``python -m services.recorder``."""
+
+from services.recorder.wiring import SERVICE
+from services.recorder.wiring import main as serve
+from shared.runtime import run
+
+
+def main() -> None:
+    """Run the service."""
+    run(SERVICE, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""One batch of attempts: log it, count it, disable what has failed too often, commit.
+
+The order carries the guarantee. Rows first; an endpoint is disabled before its count is stored,
+because a count that is stored is never folded again; the commit comes last. Whatever a crash cuts
+off is done again by the next reader of the batch, and each step takes no notice of what it finds
+done: rows have derived ids, disabling asks for an active endpoint of that epoch, counts remember
+their offset.
+
+Counting starts anew for a partition, from nothing, when the offsets have: there is no committed one
+(a new group, a topic that was deleted and created again, for then Kafka drops the group's offsets),
+or records come that are older than what was read. The first offset is committed before anything is
+counted, so that a crash right after does not start anew a second time. What this gives up is
+counts, never rows; an endpoint is then disabled later than it should be, never wrongly.
+
+Must not import adapters: they come in as ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from services.recorder import metrics
+from services.recorder.book import ENDPOINTS_MAX, Book, Verdict
+from services.recorder.patience import patiently
+from services.recorder.reading import Read, Unreadable, read
+from shared.models.attempts import Attempt
+from shared.policy.health import NEVER, EndpointHealth, Rule
+
+INSERT_BYTES_MAX: Final = 8 * 1024 * 1024
+
+Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
+Disable = Callable[[str, int, str], Awaitable[object]]
+"""Disables an endpoint (id, epoch, reason) and returns when that is published; may raise Outage."""
+
+_log = structlog.get_logger("recorder")
+
+
+class Stored(Protocol):
+    """What became of an insert."""
+
+    @property
+    def fresh(self) -> int:
+        """Return how many rows are new."""
+
+    @property
+    def known(self) -> int:
+        """Return how many rows were there already."""
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Return why rows will never be taken, one text for each."""
+
+
+class Log(Protocol):
+    """The delivery log. Its calls may raise Outage."""
+
+    async def insert(self, rows: Sequence[tuple[Attempt, bytes]]) -> Stored:
+        """Store attempts with the bytes of their records; what is there already stays."""
+
+
+class Healths(Protocol):
+    """The stored counts. Its calls may raise Outage."""
+
+    async def of_partition(
+        self, partition: int, *, from_offset: int, limit: int
+    ) -> list[EndpointHealth]:
+        """Return what a reader from ``from_offset`` on has to know, up to ``limit``."""
+
+    async def of_endpoints(self, endpoint_ids: Collection[str]) -> list[EndpointHealth]:
+        """Return what is known of these endpoints."""
+
+    async def save(self, changed: Sequence[EndpointHealth]) -> None:
+        """Store changes that are newer than what is stored."""
+
+    async def restart(self, partition: int) -> None:
+        """Forget a partition's counts."""
+
+    async def profiles(self, endpoint_ids: Collection[str]) -> dict[str, str]:
+        """Return the name of each endpoint's profile."""
+
+
+class Group(Protocol):
+    """The consumer group."""
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return the committed offset; may raise Outage."""
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit; returns False when the partitions are not ours any more."""
+
+    def end_offset(self, partition: TopicPartition) -> int | None:
+        """Return the end of a partition, if it is known."""
+
+
+class Recorder:
+    """Handles one batch at a time. Keeps a book for each partition until ``release``."""
+
+    def __init__(
+        self,
+        *,
+        group: Group,
+        log: Log,
+        healths: Healths,
+        disable: Disable,
+        rules: Mapping[str, Rule],
+        endpoints_max: int = ENDPOINTS_MAX,
+    ) -> None:
+        self._group = group
+        self._log = log
+        self._healths = healths
+        self._disable = disable
+        self._rules = rules
+        self._endpoints_max = endpoints_max
+        self._books: dict[TopicPartition, Book] = {}
+
+    def release(self) -> None:
+        """Forget what is known of the partitions: somebody else may count on from here."""
+        self._books.clear()
+
+    async def handle(self, fetched: Fetched) -> None:
+        """Record a batch; returns when all that follows is acknowledged and it is committed.
+
+        Outages are waited out. Cancelled, or when the commit is refused, it leaves things that the
+        next reader of the batch finds done.
+        """
+        with metrics.BATCH_SECONDS.time():
+            reads = {tp: _read(records) for tp, records in fetched.items()}
+            await self._insert([one for batch in reads.values() for one in batch])
+            for tp, batch in reads.items():
+                if not await self._count(tp, fetched[tp][0].offset, batch):
+                    return
+            if not await self._commit(fetched):
+                return
+        metrics.BATCHES.inc()
+        ends = {tp: self._group.end_offset(tp) for tp in self._books}
+        lags = (end - self._books[tp].next_offset for tp, end in ends.items() if end is not None)
+        metrics.LAG.set(sum(max(0, lag) for lag in lags))
+
+    async def _insert(self, reads: Sequence[Read]) -> None:
+        for rows in _chunks(reads):
+            stored = await patiently(partial(self._log.insert, rows))
+            metrics.ROWS.labels("stored").inc(stored.fresh)
+            metrics.ROWS.labels("known").inc(stored.known)
+            metrics.ROWS.labels("refused").inc(len(stored.refused))
+            if stored.refused:
+                _log.error("rows_refused", rows=len(stored.refused), first=stored.refused[0])
+
+    async def _count(self, tp: TopicPartition, first_offset: int, reads: Sequence[Read]) -> bool:
+        """Fold one partition's attempts; returns False when the partition is not ours any more."""
+        book = await self._book(tp, first_offset)
+        if book is None:
+            return False
+        attempts = [one.attempt for one in reads]
+        if unknown := book.unknown(attempts):
+            book.learn(await patiently(lambda: self._healths.of_endpoints(unknown)))
+        if without := book.without_rule(attempts):
+            book.set_rules(await patiently(lambda: self._rules_of(without)))
+        for one in reads:
+            verdict = book.fold(one.offset, one.attempt)
+            if verdict is not None:
+                await self._carry_out(verdict)
+        if changes := book.changes():
+            await patiently(lambda: self._healths.save(changes))
+            metrics.HEALTH_WRITES.inc(len(changes))
+        return True
+
+    async def _book(self, tp: TopicPartition, first_offset: int) -> Book | None:
+        """Return the partition's book, started anew when the offsets have; None: not ours."""
+        book = self._books.get(tp)
+        if book is None:
+            expected = await patiently(lambda: self._group.committed(tp))
+        else:
+            expected = book.next_offset
+        if expected is None or first_offset < expected:
+            _log.info("counting_anew", partition=tp.partition, first=first_offset)
+            await patiently(lambda: self._healths.restart(tp.partition))
+            if not await self._group.commit({tp: first_offset}):
+                return None
+            book = Book(tp.partition, first_offset, endpoints_max=self._endpoints_max)
+        elif book is None:
+            book = await self._load(tp.partition, first_offset)
+        self._books[tp] = book
+        return book
+
+    async def _load(self, partition: int, first_offset: int) -> Book:
+        stored = await patiently(
+            lambda: self._healths.of_partition(
+                partition, from_offset=first_offset, limit=self._endpoints_max + 1
+            )
+        )
+        complete = len(stored) <= self._endpoints_max
+        return Book(
+            partition, first_offset, stored, complete=complete, endpoints_max=self._endpoints_max
+        )
+
+    async def _rules_of(self, endpoint_ids: Collection[str]) -> dict[str, Rule]:
+        """Return each endpoint's rule; one that does not exist (any more) has none."""
+        profiles = await self._healths.profiles(endpoint_ids)
+        return {
+            endpoint_id: self._rules.get(profiles.get(endpoint_id, ""), NEVER)
+            for endpoint_id in endpoint_ids
+        }
+
+    async def _carry_out(self, verdict: Verdict) -> None:
+        disabled = await patiently(
+            lambda: self._disable(verdict.endpoint_id, verdict.epoch, verdict.reason)
+        )
+        if disabled is None:
+            return  # deleted, enabled again, or disabled already
+        metrics.DISABLED.labels(verdict.reason).inc()
+        _log.warning("endpoint_disabled", endpoint_id=verdict.endpoint_id, reason=verdict.reason)
+
+    async def _commit(self, fetched: Fetched) -> bool:
+        offsets = {tp: records[-1].offset + 1 for tp, records in fetched.items()}
+        if not await self._group.commit(offsets):
+            return False
+        for tp, next_offset in offsets.items():
+            self._books[tp].settle(next_offset)
+        return True
+
+
+def _read(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Read]:
+    reads, unreadable = read(records)
+    if unreadable:
+        _report(unreadable)
+    return reads
+
+
+def _report(unreadable: Sequence[Unreadable]) -> None:
+    metrics.ROWS.labels("undecodable").inc(len(unreadable))
+    first = unreadable[0]
+    _log.error(
+        "attempts_undecodable",
+        records=len(unreadable),
+        partition=first.partition,
+        first_offset=first.offset,
+        reason=first.reason,
+    )
+
+
+def _chunks(reads: Iterable[Read]) -> Iterable[list[tuple[Attempt, bytes]]]:
+    """Yield the rows in pieces of about ``INSERT_BYTES_MAX``."""
+    rows: list[tuple[Attempt, bytes]] = []
+    size_bytes = 0
+    for one in reads:
+        if rows and size_bytes + len(one.value) > INSERT_BYTES_MAX:
+            yield rows
+            rows, size_bytes = [], 0
+        rows.append((one.attempt, one.value))
+        size_bytes += len(one.value)
+    if rows:
+        yield rows

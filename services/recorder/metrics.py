@@ -1,0 +1,22 @@
+"""The metrics of the recorder: a closed list."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter(
+    "hooklane_recorder_rows_total",
+    "Attempts read, by what became of their row: stored, known, undecodable, refused",
+    ["result"],
+)
+BATCHES = Counter("hooklane_recorder_batches_total", "Batches whose offsets were committed")
+BATCH_SECONDS = Histogram(
+    "hooklane_recorder_batch_seconds",
+    "From decoding a batch to the commit of its offsets; an outage of MongoDB is in it",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600),
+)
+LAG = Gauge("hooklane_recorder_lag_records", "Attempts on Kafka that are not in the log yet")
+HEALTH_WRITES = Counter(
+    "hooklane_recorder_health_writes_total", "Changes of an endpoint's health that were stored"
+)
+DISABLED = Counter("hooklane_recorder_disabled_total", "Endpoints disabled, by reason", ["reason"])

@@ -1,0 +1,104 @@
+"""Builds the recorder from the settings; the only file of this service that imports adapters."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from services.recorder.handler import Recorder
+from services.recorder.patience import patiently
+from shared.config import Settings
+from shared.kafka import salvage
+from shared.kafka.member import Fetch, GroupMember
+from shared.kafka.names import topic_name
+from shared.kafka.publisher import Publisher, Record
+from shared.policy.health import rule_of
+from shared.profiles.profile import load_profiles
+from shared.runtime import Runtime
+from shared.storage.mongo import attempts, health
+from shared.storage.mongo.attempts import AttemptLog
+from shared.storage.mongo.client import Mongo
+from shared.storage.mongo.endpoints import EndpointStore
+from shared.storage.mongo.health import HealthStore
+from shared.storage.mongo.indexes import ensure_indexes
+from shared.topics import ATTEMPTS, ENDPOINTS
+
+SERVICE = "recorder"
+
+BATCH_ROWS_MAX: Final = 1_000
+POLL_MS: Final = 1_000
+FETCH: Final = Fetch(
+    # The broker paces us: a batch is what comes in this time or a few hundred rows, whichever is
+    # first. Small batches cost the store several times as much a row.
+    bytes_min=128 * 1024,
+    wait_ms=200,
+    partition_bytes_max=1024 * 1024,
+)
+
+
+async def main(settings: Settings, runtime: Runtime) -> None:
+    """Record attempts until told to stop; then finish the batch at hand and commit it."""
+    salvage.install()
+    mongo = Mongo(settings.mongo_uri, settings.mongo_database)
+    publisher = Publisher(
+        bootstrap=settings.kafka_bootstrap,
+        client_id=f"hooklane-{SERVICE}-{settings.instance or 'x'}",
+    )
+    recorder, member = _build(settings, runtime, mongo, publisher)
+    try:
+        await _serve(recorder, member, runtime, mongo)
+    finally:
+        await member.leave()
+        await publisher.stop()
+        mongo.close()
+
+
+async def _serve(recorder: Recorder, member: GroupMember, runtime: Runtime, mongo: Mongo) -> None:
+    await member.join(recorder.release)
+    prepared = False
+    while not runtime.stopping.is_set():
+        if not prepared:
+            prepared = await member.work(patiently(lambda: _ensure_indexes(mongo)))
+            runtime.ready(prepared)
+            continue
+        fetched = await member.poll(timeout_ms=POLL_MS, records_max=BATCH_ROWS_MAX)
+        if fetched:
+            await member.work(recorder.handle(fetched))
+    runtime.ready(False)
+
+
+def _build(
+    settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
+) -> tuple[Recorder, GroupMember]:
+    extra = Path(settings.profiles_dir) if settings.profiles_dir else None
+    profiles = load_profiles(settings.tiers, extra)
+    endpoints_topic = topic_name(settings, ENDPOINTS)
+
+    async def send(key: str, value: bytes | None) -> None:
+        await publisher.publish([Record(endpoints_topic, key.encode(), value)])
+
+    endpoints = EndpointStore(
+        mongo, send=send, now_ms=lambda: time.time_ns() // 1_000_000, entropy=os.urandom
+    )
+    member = GroupMember(
+        settings=settings,
+        service=SERVICE,
+        topics=[topic_name(settings, ATTEMPTS)],
+        fetch=FETCH,
+        stopping=runtime.stopping,
+        beat=runtime.beat,
+    )
+    recorder = Recorder(
+        group=member,
+        log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        healths=HealthStore(mongo),
+        disable=endpoints.disable,
+        rules={name: rule_of(profile.health) for name, profile in profiles.items()},
+    )
+    return recorder, member
+
+
+async def _ensure_indexes(mongo: Mongo) -> None:
+    await ensure_indexes(mongo, (*attempts.INDEXES, *health.INDEXES))

@@ -1,0 +1,448 @@
+"""The engine: from fetched records to what follows from them, in the order that a crash asks for.
+
+Lanes, destinations, partitions and settling are the real ones; the sender answers when the test
+says so, and the sink acknowledges when the test says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from services.delivery.engine import Arrival, Delivery, Engine, Names
+from services.delivery.lanes import Lanes
+from services.delivery.partition import Commit, JournalEntry, Partition
+from shared.http.messages import Outcome, OutgoingRequest
+from shared.kafka.publisher import Position, Record
+from shared.models.attempts import Attempt, decode_attempt
+from shared.models.deliveries import (
+    META_HEADER,
+    REASON_HEADER,
+    DeliveryMeta,
+    decode_meta,
+    encode_meta,
+)
+from shared.models.endpoints import EndpointState
+from tests.unit.services.delivery.builders import (
+    DESTINATIONS,
+    TIERS,
+    answered,
+    endpoint,
+    finished,
+    meta,
+    unanswered,
+)
+
+CAP = 2
+PATIENCE_S = 20.0
+
+
+class Sender:
+    """Keeps requests until the test answers them."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[OutgoingRequest, Callable[[Outcome], None]]] = []
+        self.started = 0
+
+    def start(self, request: OutgoingRequest, done: Callable[[Outcome], None]) -> None:
+        self.started += 1
+        self.waiting.append((request, done))
+
+    def answer(self, outcome: Outcome) -> OutgoingRequest:
+        request, done = self.waiting.pop(0)
+        done(outcome)
+        return request
+
+
+class Sink:
+    """Acknowledges while ``open`` is set; remembers the order in which records were given to it."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked: list[Record] = []
+        self.attempts: list[Attempt] = []
+        self.called = asyncio.Event()
+
+    async def publish(self, records: Sequence[Record]) -> list[Position]:
+        self.asked += records
+        if records:
+            self.called.set()
+        await self.open.wait()
+        positions = []
+        for record in records:
+            if record.topic == "p.attempts":
+                self.attempts.append(decode_attempt(record.value or b""))
+            positions.append(Position(record.partition or 0, len(self.attempts) - 1))
+        return positions
+
+    def topics(self) -> list[str]:
+        return [record.topic for record in self.asked]
+
+
+class View:
+    """The endpoints; ``catch_up`` brings in what the topic has that we have not."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, EndpointState] = {}
+        self.topic: dict[str, EndpointState] = {}
+        self.caught_up = 0
+
+    async def catch_up(self) -> None:
+        self.caught_up += 1
+        self.endpoints |= self.topic
+
+    def know(self, *states: EndpointState) -> None:
+        self.endpoints |= {state.id: state for state in states}
+
+
+class Worker:
+    """An engine with everything around it."""
+
+    def __init__(self) -> None:
+        self.sender, self.sink, self.view = Sender(), Sink(), View()
+        self.view.know(endpoint())
+        self.partition = self.take_over()
+        lanes: Lanes[Delivery] = Lanes(cap=CAP, inflight_max=100, queue_max=100)
+        self.engine = Engine(
+            lanes=lanes,
+            destinations=DESTINATIONS,
+            view=self.view,
+            barrier=self.view,
+            sender=self.sender,
+            sink=self.sink,
+            names=Names("p.", "p.attempts"),
+            tiers=TIERS,
+            response_bytes_max=4_096,
+        )
+
+    @staticmethod
+    def take_over(start: int = 0) -> Partition:
+        return Partition(0, start=start, journal=(), journal_end=0, memory_size_max=100)
+
+    async def read(
+        self,
+        offset: int,
+        key: bytes | None = b"wh_1",
+        *,
+        headers: Sequence[tuple[str, Any]] | None = None,
+        value: bytes | None = b'{"a":1}',
+        **given: Any,
+    ) -> None:
+        given = {"event_id": f"evt_{offset}"} | given
+        if headers is None:
+            headers = ((META_HEADER, encode_meta(meta(**given))),)
+        await self.engine.take([Arrival(self.partition, offset, key, value, headers)])
+
+    async def settle(self) -> None:
+        """Wait until nothing is in flight or unpublished."""
+        assert await self.engine.quiet({self.partition}, PATIENCE_S)
+
+    def committed(self) -> int:
+        due = self.partition.commit_due()
+        return -1 if due is None else due.offset
+
+    def continued(self) -> tuple[str, DeliveryMeta]:
+        """Return the one record that is no attempt: its topic and metadata."""
+        (record,) = (record for record in self.sink.asked if record.topic != "p.attempts")
+        meta_header = dict(record.headers)[META_HEADER]
+        assert meta_header is not None
+        return record.topic, decode_meta(meta_header)
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    made = Worker()
+    flusher = asyncio.create_task(made.engine.run_flusher())
+    yield made
+    assert not flusher.done(), flusher.exception()
+    flusher.cancel()
+    await asyncio.wait({flusher})
+
+
+async def test_a_delivery_is_sent_recorded_and_then_finished(worker: Worker) -> None:
+    await worker.read(0)
+    assert worker.engine.open_records == 1
+    assert worker.engine.open_bytes == len(b'{"a":1}')
+    request = worker.sender.answer(answered(200))
+    await worker.settle()
+    assert request.body == b'{"a":1}'
+    (record,) = worker.sink.asked
+    assert (record.topic, record.key, record.partition) == ("p.attempts", b"wh_1", 0)
+    assert worker.sink.attempts[0].status == "success"
+    assert worker.committed() == 1
+    assert (worker.engine.open_records, worker.engine.open_bytes) == (0, 0)
+
+
+async def test_nothing_is_finished_before_its_record_is_acknowledged(worker: Worker) -> None:
+    worker.sink.open.clear()
+    await worker.read(0)
+    worker.sender.answer(answered(200))
+    await asyncio.wait_for(worker.sink.called.wait(), PATIENCE_S)
+    assert worker.committed() == 0
+    worker.sink.open.set()
+    await worker.settle()
+    assert worker.committed() == 1
+
+
+async def test_what_continues_a_delivery_is_acknowledged_before_its_attempt_is_written(
+    worker: Worker,
+) -> None:
+    """A record in ``attempts`` says that the delivery is finished to whoever takes over."""
+    worker.sink.open.clear()
+    await worker.read(0)
+    worker.sender.answer(answered(500))
+    await asyncio.wait_for(worker.sink.called.wait(), PATIENCE_S)
+    assert worker.sink.topics() == ["p.retry.1m"]
+    worker.sink.open.set()
+    await worker.settle()
+    assert worker.sink.topics() == ["p.retry.1m", "p.attempts"]
+    assert worker.continued() == (
+        "p.retry.1m",
+        meta("evt_0", attempt=2, due_ms=worker.continued()[1].due_ms),
+    )
+    assert worker.sink.asked[0].value == b'{"a":1}'
+
+
+async def test_only_the_contiguous_prefix_is_committed(worker: Worker) -> None:
+    await worker.read(0)
+    await worker.read(1)
+    worker.sender.waiting.reverse()
+    worker.sender.answer(answered(200))
+    await asyncio.wait_for(worker.sink.called.wait(), PATIENCE_S)
+    await asyncio.sleep(0)
+    assert worker.partition.commit_due() == Commit(0, "0")
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.committed() == 2
+
+
+async def test_a_repeat_is_finished_and_not_sent(worker: Worker) -> None:
+    """Fan-out wrote it twice, after a crash."""
+    await worker.read(0, event_id="evt_1")
+    await worker.read(1, event_id="evt_1")
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    await worker.read(2, event_id="evt_1")
+    assert worker.sender.started == 1
+    assert worker.committed() == 3
+    assert worker.engine.open_records == 0
+
+
+async def test_what_the_journal_knows_is_not_sent(worker: Worker) -> None:
+    known = [JournalEntry(5, finished("evt_0", offset=0))]
+    worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory_size_max=100)
+    await worker.read(0)
+    assert worker.sender.started == 0
+    assert worker.committed() == 1
+
+
+async def test_an_endpoint_has_no_more_in_flight_than_its_lane_allows(worker: Worker) -> None:
+    for offset in range(CAP + 1):
+        await worker.read(offset)
+    assert worker.engine.in_flight == CAP
+    worker.sender.answer(answered(200))
+    assert worker.engine.in_flight == CAP
+    assert worker.sender.started == CAP + 1
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [(endpoint(active=False), "endpoint_disabled"), (None, "endpoint_deleted")]
+)
+async def test_what_has_nowhere_to_go_is_discarded_with_the_reason(
+    worker: Worker, state: EndpointState | None, reason: str
+) -> None:
+    worker.view.endpoints = {} if state is None else {state.id: state}
+    await worker.read(0)
+    await worker.settle()
+    assert worker.sender.started == 0
+    (attempt,) = worker.sink.attempts
+    assert (attempt.status, attempt.final, attempt.reason) == ("discarded", True, reason)
+    assert worker.committed() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"wh_1": endpoint(active=False, revision=2)}, "endpoint_disabled"),
+        ({}, "endpoint_deleted"),
+    ],
+)
+async def test_what_waits_when_its_endpoint_goes_is_discarded(
+    worker: Worker, change: dict[str, EndpointState], reason: str
+) -> None:
+    for offset in range(CAP + 1):
+        await worker.read(offset)
+    worker.view.endpoints = change
+    for _ in range(CAP):
+        worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.sender.started == CAP
+    assert [attempt.reason for attempt in worker.sink.attempts].count(reason) == 1
+    assert worker.committed() == CAP + 1
+
+
+async def test_a_ping_tests_a_disabled_endpoint_too(worker: Worker) -> None:
+    worker.view.know(endpoint(active=False))
+    await worker.read(0, trigger="ping")
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.sink.attempts[0].status == "success"
+
+
+async def test_a_record_that_is_ahead_of_our_view_waits_for_it(worker: Worker) -> None:
+    worker.view.topic = {"wh_1": endpoint(revision=9, url="https://new.example/")}
+    await worker.read(0, revision=9)
+    assert worker.view.caught_up == 1
+    assert worker.sender.answer(answered(200)).target.host == "new.example"
+    await worker.settle()
+    assert worker.sink.attempts[0].revision == 9
+
+
+async def test_a_change_of_the_endpoint_holds_from_the_next_request_on(worker: Worker) -> None:
+    for offset in range(CAP + 1):
+        await worker.read(offset)
+    worker.view.know(endpoint(revision=2, url="https://moved.example/"))
+    hosts = [worker.sender.answer(answered(200)).target.host for _ in range(CAP + 1)]
+    assert hosts == ["receiver.example"] * CAP + ["moved.example"]
+    await worker.settle()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers"),
+    [
+        (b"wh_1", b"{}", ()),
+        (b"wh_1", b"{}", ((META_HEADER, b"nonsense"),)),
+        (b"wh_1", b"{}", ((META_HEADER, b"\x98\xa1\xff" + bytes(7)),)),  # not UTF-8
+        (b"wh_1", b"{}", ((META_HEADER, None),)),
+        (b"wh_1", None, ((META_HEADER, encode_meta(meta())),)),
+        (None, b"{}", ((META_HEADER, encode_meta(meta())),)),
+        (None, None, (("hooklane-damaged", b"offsets 0 to 0"),)),
+    ],
+)
+async def test_a_record_that_is_none_of_ours_is_kept_where_people_look(
+    worker: Worker, key: bytes | None, value: bytes | None, headers: Any
+) -> None:
+    await worker.read(0, key, value=value, headers=headers)
+    await worker.settle()
+    (record,) = worker.sink.asked
+    assert record.topic == "p.deliveries.dead"
+    assert record.value == (value or b"")
+    assert (REASON_HEADER, b"unreadable") in record.headers
+    assert worker.committed() == 1
+    assert worker.engine.open_records == 0
+
+
+async def test_a_secret_that_does_not_open_puts_the_delivery_aside(worker: Worker) -> None:
+    """It is ours to mend: no attempt counts against the endpoint."""
+    worker.view.know(endpoint(secret="gone:AAAA"))
+    await worker.read(0)
+    await worker.settle()
+    assert not worker.sink.attempts
+    topic, parked = worker.continued()
+    assert (topic, parked.attempt, parked.parks) == ("p.retry.5s", 1, 1)
+    assert worker.committed() == 1
+
+
+async def test_parking_again_and_again_takes_longer(worker: Worker) -> None:
+    worker.view.know(endpoint(secret="gone:AAAA"))
+    for offset in range(6):
+        await worker.read(offset, event_id="evt_1", parks=offset)
+    await worker.settle()
+    names = ["5s", "30s", "1m", "5m", "5m", "5m"]
+    assert worker.sink.topics() == [f"p.retry.{name}" for name in names]
+
+
+async def test_a_url_that_is_refused_is_a_failed_attempt(worker: Worker) -> None:
+    worker.view.know(endpoint(url="http://receiver.example/"))
+    await worker.read(0)
+    await worker.settle()
+    assert worker.sender.started == 0
+    (attempt,) = worker.sink.attempts
+    assert (attempt.status, attempt.error) == ("failed", "url")
+    assert "https" in (attempt.error_message or "")
+    assert worker.continued()[0] == "p.retry.1m"
+
+
+async def test_our_own_failure_to_send_counts_no_attempt(worker: Worker) -> None:
+    await worker.read(0)
+    worker.sender.answer(unanswered("local"))
+    await worker.settle()
+    assert not worker.sink.attempts
+    assert worker.continued()[1].parks == 1
+
+
+async def test_what_was_not_sent_when_the_worker_stops_stays_open(worker: Worker) -> None:
+    """Whoever comes next reads it again."""
+    for offset in range(CAP + 1):
+        await worker.read(offset)
+    worker.engine.stop_starting()
+    worker.sender.answer(answered(200))
+    worker.sender.answer(unanswered("local"))
+    await worker.settle()
+    assert worker.sender.started == CAP
+    assert worker.committed() == 1
+    assert len(worker.sink.asked) == 1
+
+
+async def test_a_partition_that_is_given_up_takes_its_waiting_deliveries_along(
+    worker: Worker,
+) -> None:
+    for offset in range(CAP + 2):
+        await worker.read(offset)
+    worker.partition.closing = True
+    worker.engine.forget({worker.partition})
+    await worker.read(9)  # fetched before, handed over after
+    assert worker.engine.open_records == CAP
+    for _ in range(CAP):
+        worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.sender.started == CAP
+    assert worker.committed() == CAP
+    assert worker.engine.open_records == 0
+
+
+async def test_a_result_for_a_revoked_partition_is_somebody_elses_to_record(
+    worker: Worker,
+) -> None:
+    await worker.read(0)
+    worker.partition.revoked = True
+    worker.sender.answer(answered(500))
+    await worker.settle()
+    assert worker.sink.asked == []
+    assert worker.committed() == 0
+    assert worker.engine.open_records == 0
+
+
+async def test_a_request_that_outlives_its_partition_counts_when_the_partition_comes_back(
+    worker: Worker,
+) -> None:
+    """It is read again, but not sent again."""
+    await worker.read(0)
+    worker.partition.revoked = True
+    worker.partition = worker.take_over()
+    await worker.read(0)
+    assert worker.sender.started == 1
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.committed() == 1
+    assert worker.engine.open_records == 0
+
+
+async def test_giving_up_does_not_wait_for_ever(worker: Worker) -> None:
+    await worker.read(0)
+    assert not await worker.engine.quiet({worker.partition}, 0.01)
+    assert await worker.engine.quiet({worker.take_over()}, PATIENCE_S)
+
+
+async def test_a_hostile_retry_after_does_not_leave_a_delivery_open(worker: Worker) -> None:
+    """The standard library raises OverflowError for such a date."""
+    date = "Wed, 21 Oct 99999999999 07:28:00 GMT"
+    await worker.read(0)
+    worker.sender.answer(answered(503, headers=(("Retry-After", date),)))
+    await worker.settle()
+    assert worker.continued()[0] == "p.retry.1m"
+    assert worker.committed() == 1

@@ -1,0 +1,298 @@
+"""Fan-out: records in, records out, whatever a producer wrote; and the waits around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.fanout.handler import (
+    CUT_HEADER,
+    CUT_TO_BYTES,
+    FIELD_HEADER,
+    KEPT_BYTES_MAX,
+    ORIGIN_HEADER,
+    REASON_HEADER,
+    FanoutHandler,
+    Planner,
+)
+from shared.kafka.publisher import Position, Record
+from shared.kafka.salvage import DAMAGED_HEADER
+from shared.models.deliveries import META_HEADER, DeliveryMeta, decode_meta
+from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
+from shared.policy.matching import Registry
+from shared.profiles.profile import load_profiles
+from shared.topics import BODY_BYTES_MAX, DEFAULT_TIERS, RECORD_BYTES_MAX, Tiers
+
+PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
+TIMESTAMP_MS = 1_773_568_800_000
+
+
+def endpoint(
+    identifier: str, *events: str, workspace: str = "ws_1", revision: int = 1
+) -> EndpointState:
+    return EndpointState(
+        id=identifier,
+        workspace_id=workspace,
+        profile="qr3",
+        url="https://receiver.example/",
+        events=events or ("*",),
+        secret="",
+        revision=revision,
+    )
+
+
+def planner(*endpoints: EndpointState) -> Planner:
+    registry = Registry(PROFILES)
+    states: tuple[EndpointState | WorkspaceState, ...] = (
+        WorkspaceState(id="ws_1", profile="qr3"),
+        WorkspaceState(id="ws_x", profile="xqr"),
+        WorkspaceState(id="ws_retired", profile="retired"),
+        *endpoints,
+    )
+    for state in states:
+        registry.apply(state.id, encode_state(state))
+    return Planner(
+        registry=registry,
+        profiles=PROFILES,
+        deliveries_topic="p.deliveries",
+        rejected_topic="p.events.rejected",
+    )
+
+
+def record(
+    value: bytes | None, *, headers: Any = (), key: bytes | None = b"key", offset: int = 41
+) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord(
+        "p.events", 3, offset, TIMESTAMP_MS, 1, key, value, None, -1, -1, tuple(headers)
+    )
+
+
+def event(**members: Any) -> bytes:
+    given = {"type": "qr.scanned", "workspace_id": "ws_1", "data": {"a": 1}}
+    return json.dumps(given | members).encode()
+
+
+def header(follow: Record, name: str) -> bytes:
+    value = dict(follow.headers)[name]
+    assert value is not None
+    return value
+
+
+def meta_of(follow: Record) -> DeliveryMeta:
+    return decode_meta(header(follow, META_HEADER))
+
+
+def rejected(value: bytes | None, **given: Any) -> Record:
+    """Return the one record that a record leads to, which is a rejection."""
+    (follow,) = planner(endpoint("wh_1")).plan([record(value, **given)])
+    assert follow.topic == "p.events.rejected"
+    return follow
+
+
+def test_an_event_becomes_one_delivery_for_each_endpoint_with_one_body() -> None:
+    follows = planner(
+        endpoint("wh_1", revision=5), endpoint("wh_2"), endpoint("wh_3", "qr.created")
+    ).plan([record(event(id="evt_1", created="2026-03-15T12:00:00+02:00"))])
+    assert [(follow.topic, follow.key) for follow in follows] == [
+        ("p.deliveries", b"wh_1"),
+        ("p.deliveries", b"wh_2"),
+    ]
+    assert follows[0].value is follows[1].value
+    assert follows[0].value == (
+        b'{"id":"evt_1","type":"qr.scanned","created":"2026-03-15T10:00:00.000Z","data":{"a":1}}'
+    )
+    assert meta_of(follows[0]) == DeliveryMeta(
+        event_id="evt_1",
+        event_type="qr.scanned",
+        workspace_id="ws_1",
+        attempt=1,
+        trigger="event",
+        revision=5,
+        accepted_ms=TIMESTAMP_MS,
+        due_ms=TIMESTAMP_MS,
+    )
+    assert meta_of(follows[1]).revision == 1
+
+
+def test_a_record_that_is_read_twice_leads_to_the_same_deliveries() -> None:
+    """After a crash; the delivery workers tell them by that."""
+    made = planner(endpoint("wh_1"), endpoint("wh_2"))
+    assert made.plan([record(event())]) == made.plan([record(event())])
+    assert made.plan([record(event())]) != made.plan([record(event(), offset=42)])
+
+
+def test_an_alias_is_delivered_under_the_canonical_name() -> None:
+    """Whatever name was published or subscribed; and once to who subscribed both."""
+    made = planner(endpoint("wh_1", "scan.created", "qr.scanned"))
+    for name in ("scan.created", "qr.scanned"):
+        (follow,) = made.plan([record(event(type=name))])
+        assert json.loads(follow.value or b"")["type"] == "qr.scanned"
+        assert meta_of(follow).event_type == "qr.scanned"
+
+
+def test_an_event_that_nobody_subscribed_leads_to_nothing() -> None:
+    assert planner(endpoint("wh_1", "qr.created")).plan([record(event())]) == []
+
+
+def test_records_keep_their_order_and_one_bad_record_stops_nothing() -> None:
+    made = planner(endpoint("wh_1"))
+    follows = made.plan(
+        [record(event(id="evt_1")), record(b"nonsense"), record(event(id="evt_2")), record(None)]
+    )
+    assert [follow.topic for follow in follows] == [
+        "p.deliveries",
+        "p.events.rejected",
+        "p.deliveries",
+        "p.events.rejected",
+    ]
+    assert [meta_of(follows[0]).event_id, meta_of(follows[2]).event_id] == ["evt_1", "evt_2"]
+
+
+def test_a_rejected_record_is_kept_byte_for_byte_with_the_reason_and_its_origin() -> None:
+    value = event(type="qr.scaned") + b" \n"
+    given = (("traceparent", b"\xff"), ("empty", None))
+    (follow,) = planner(endpoint("wh_1")).plan([record(value, headers=given)])
+    assert (follow.key, follow.value) == (b"key", value)
+    assert follow.headers[:2] == given
+    assert header(follow, REASON_HEADER) == (
+        b"unknown event type 'qr.scaned'; did you mean 'qr.scanned'?"
+    )
+    assert header(follow, FIELD_HEADER) == b"type"
+    origin = json.loads(header(follow, ORIGIN_HEADER))
+    assert origin == {"topic": "p.events", "partition": 3, "offset": 41}
+
+
+@pytest.mark.parametrize(
+    ("value", "says", "field"),
+    [
+        (None, "no value", ""),
+        (b"\xff", "not valid UTF-8", ""),
+        (event(workspace_id="ws_2"), "unknown workspace 'ws_2'", "workspace_id"),
+        (event(workspace_id="ws_retired"), "unknown workspace", "workspace_id"),
+        (event(workspace_id="wh_1"), "unknown workspace", "workspace_id"),
+        (event(type="webhook.ping"), "sent by the ping call only", "type"),
+        (event(type="*"), "is not an event type", "type"),
+        (event(type="\ud800"), "is not an event type", "type"),
+        (event(workspace_id="\ud800"), "unknown workspace '\\ud800'", "workspace_id"),
+        (event(data=[1]), "data must be a JSON object", "data"),
+        (event(data={"n": 2**60}), "send it as a string", "data"),
+        (event(data={"a": "x" * BODY_BYTES_MAX}), "bytes as rendered", "data"),
+        (event().replace(b"qr.scanned", b"qr\xff"), "not valid UTF-8", ""),
+    ],
+)
+def test_what_cannot_be_delivered_is_rejected_with_the_reason(
+    value: bytes | None, says: str, field: str
+) -> None:
+    follow = rejected(value)
+    assert says in header(follow, REASON_HEADER).decode()
+    assert header(follow, FIELD_HEADER).decode() == field
+
+
+def test_a_damaged_batch_is_rejected_with_what_was_lost() -> None:
+    lost = b"offsets 3 to 5 cannot be decoded"
+    follow = rejected(None, key=None, headers=((DAMAGED_HEADER, lost),))
+    assert header(follow, REASON_HEADER) == lost
+    assert (follow.key, follow.value) == (None, None)
+
+
+def test_a_reason_is_short() -> None:
+    assert len(header(rejected(event(type="x" * 500)), REASON_HEADER)) <= 1_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"value": event(type="x.y", data={"a": "x" * KEPT_BYTES_MAX})},
+        {"value": b"x" * 50_000_000},
+        {"value": b"", "key": b"k" * (KEPT_BYTES_MAX + 1)},
+        {"value": b"", "headers": [("h" * 1_000, b"v" * 1_000)] * 1_000},
+        {"value": b"", "headers": [("", None)] * 200_000},
+    ],
+)
+def test_what_is_too_large_to_be_kept_is_cut_and_says_so(given: dict[str, Any]) -> None:
+    """A producer that compresses well gets more into a record than we could write back.
+
+    Written whole it would be refused for good, and tried again for ever: nobody's events would be
+    matched any more.
+    """
+    (follow,) = planner().plan([record(**given)])
+    size = sum(len(name) + len(value or b"") for name, value in follow.headers)
+    assert size + len(follow.value or b"") + 10_000 < RECORD_BYTES_MAX
+    assert len(follow.value or b"") <= CUT_TO_BYTES
+    assert given["value"].startswith(follow.value or b"")
+    assert int(header(follow, CUT_HEADER)) > KEPT_BYTES_MAX
+    assert json.loads(header(follow, ORIGIN_HEADER))["offset"] == 41
+
+
+def test_what_just_fits_is_kept_whole() -> None:
+    value = b"x" * (KEPT_BYTES_MAX - len(b"key"))
+    (follow,) = planner().plan([record(value)])
+    assert (follow.key, follow.value) == (b"key", value)
+    assert CUT_HEADER not in dict(follow.headers)
+
+
+@settings(max_examples=60)
+@given(
+    value=st.none() | st.binary(max_size=40) | st.sampled_from([event(), event(type="\ud800")]),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(["ce_specversion", "ce_id", "ce_type", "content-type", DAMAGED_HEADER]),
+            st.none() | st.binary(max_size=8),
+        ),
+        max_size=4,
+    ),
+    key=st.none() | st.binary(max_size=4),
+)
+def test_no_record_raises_or_is_passed_over_in_silence(
+    value: bytes | None, headers: list[tuple[str, bytes | None]], key: bytes | None
+) -> None:
+    (follow,) = planner(endpoint("wh_1")).plan([record(value, headers=headers, key=key)])
+    assert follow.topic in ("p.deliveries", "p.events.rejected")
+
+
+class Steps:
+    """Barrier and sink in one; notes what was asked of it and when it was done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.published: list[Record] = []
+        self.asked = asyncio.Event()
+        self.acknowledge = asyncio.Event()
+
+    async def catch_up(self) -> None:
+        self.done.append("caught up")
+
+    async def publish(self, records: Sequence[Record]) -> list[Position]:
+        assert self.done == ["caught up"]
+        self.published += records
+        self.asked.set()
+        await self.acknowledge.wait()
+        self.done.append("acknowledged")
+        return []
+
+
+async def test_a_batch_is_matched_after_the_barrier_and_done_when_all_is_acknowledged() -> None:
+    """The first event counts; and offsets are committed only when ``handle`` has returned."""
+    steps = Steps()
+    handler = FanoutHandler(planner=planner(endpoint("wh_1")), barrier=steps, sink=steps)
+    handling = asyncio.create_task(handler.handle([record(event()), record(b"nonsense")]))
+    await asyncio.wait_for(steps.asked.wait(), 20)
+    assert not handling.done()
+    steps.acknowledge.set()
+    await handling
+    assert steps.done == ["caught up", "acknowledged"]
+    assert [follow.topic for follow in steps.published] == ["p.deliveries", "p.events.rejected"]
+
+
+async def test_a_batch_that_leads_to_nothing_is_done_at_once() -> None:
+    steps = Steps()
+    handler = FanoutHandler(planner=planner(), barrier=steps, sink=steps)
+    await handler.handle([record(event())])
+    assert steps.done == ["caught up"]

@@ -1,0 +1,206 @@
+"""What the HTTP sender's tests share: a transport to use, names to resolve, certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from shared.http.limits import Limits
+from shared.http.messages import Answered, OutgoingRequest, Unanswered, render_headers
+from shared.http.names import LookupFailed, Resolved
+from shared.http.transport import Transport
+from shared.policy.addresses import EgressPolicy, parse_url
+
+LOOPBACK = EgressPolicy(require_https=False, allow=(ip_network("127.0.0.0/8"),))
+PRODUCTION = EgressPolicy(require_https=False)
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quicker to make than the default
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class FakeResolver:
+    """Knows the names it is given. Each look-up takes the next answer, the last one stays.
+
+    An answer is a list of addresses or a reason to fail. ``hold`` makes look-ups wait until it is
+    set; ``asked`` lists them.
+    """
+
+    def __init__(self, answers: dict[str, Sequence[list[str] | str]] | None = None) -> None:
+        self._answers = {name: list(those) for name, those in (answers or {}).items()}
+        self.asked: list[str] = []
+        self.ttl_s = 30.0
+        self.hold: asyncio.Event | None = None
+        self.closed = False
+
+    async def lookup(self, name: str) -> Resolved:
+        self.asked.append(name)
+        if self.hold is not None:
+            await self.hold.wait()
+        answers = self._answers.get(name, ["no such name"])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, str):
+            raise LookupFailed(answer)
+        return Resolved(addresses=tuple(map(ip_address, answer)), ttl_s=self.ttl_s)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@contextlib.asynccontextmanager
+async def open_transport(
+    resolver: FakeResolver | None = None,
+    *,
+    policy: EgressPolicy = LOOPBACK,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Transport]:
+    """Open a transport; at the end nothing of it may be left."""
+    transport = Transport(
+        policy=policy,
+        resolver=resolver or FakeResolver(),
+        tls=tls or TRUSTS_NOBODY,
+        limits=limits,
+        clock=clock,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close()
+        left = transport.stats
+        assert left.open + left.opening + left.idle + left.in_flight + left.queued == 0, left
+
+
+def post(
+    url: str,
+    body: bytes = b"{}",
+    *,
+    headers: Sequence[tuple[str, str]] = (("Content-Type", "application/json"),),
+    timeout_ms: int = 5_000,
+    response_bytes_max: int = 16_384,
+    policy: EgressPolicy = LOOPBACK,
+) -> OutgoingRequest:
+    return OutgoingRequest(
+        target=parse_url(url, policy),
+        headers=render_headers(headers),
+        body=body,
+        timeout_ms=timeout_ms,
+        response_bytes_max=response_bytes_max,
+    )
+
+
+async def answered(transport: Transport, request: OutgoingRequest) -> Answered:
+    """Send ``request`` and return its answer."""
+    outcome = await transport.send(request)
+    assert isinstance(outcome, Answered), outcome
+    return outcome
+
+
+async def unanswered(transport: Transport, request: OutgoingRequest) -> Unanswered:
+    """Send ``request`` and return why there was no answer."""
+    outcome = await transport.send(request)
+    assert isinstance(outcome, Unanswered), outcome
+    return outcome
+
+
+async def until(holds: Callable[[], bool], state: Callable[[], object]) -> None:
+    """Wait until ``holds``, for 5 seconds at most; ``state`` tells what was seen last."""
+    try:
+        async with asyncio.timeout(5):
+            while not holds():  # noqa: ASYNC110 - what is waited for happens in another peer
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"waited 5 s in vain; last seen: {state()}") from None
+
+
+class Authority:
+    """A certificate authority for one test session."""
+
+    def __init__(self, folder: Path, key: ec.EllipticCurvePrivateKey) -> None:
+        self._folder = folder
+        self._key = key
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Hooklane tests")])
+        self._made = 0
+        self.file = folder / "authority.pem"
+        self.file.write_bytes(self._certificate(self._name, key, [], is_authority=True))
+
+    @classmethod
+    @contextlib.contextmanager
+    def create(cls) -> Iterator[Authority]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield cls(Path(folder), ec.generate_private_key(ec.SECP256R1()))
+
+    def client_tls(self) -> ssl.SSLContext:
+        """Return settings that trust this authority and no other."""
+        return ssl.create_default_context(cafile=str(self.file))
+
+    def server_tls(self, *hosts: str) -> ssl.SSLContext:
+        """Return a server's settings with a certificate for ``hosts``."""
+        self._made += 1
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+        certificate = self._folder / f"{self._made}.pem"
+        certificate.write_bytes(
+            self._certificate(subject, key, [_general_name(host) for host in hosts])
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        return tls
+
+    def _certificate(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        names: list[x509.GeneralName],
+        *,
+        is_authority: bool = False,
+    ) -> bytes:
+        now = datetime.datetime.now(datetime.UTC)
+        authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(authority_id, critical=False)
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

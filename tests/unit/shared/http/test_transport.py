@@ -1,0 +1,649 @@
+"""What a caller of the transport may rely on, against receivers made of raw sockets."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from shared.http.limits import Limits
+from shared.http.messages import Answered, Outcome, Unanswered
+from tests.support.raw_server import (
+    OK,
+    Peer,
+    RawServer,
+    answers,
+    answers_and_closes,
+    by_connection,
+    silence,
+)
+from tests.unit.shared.http.kit import Clock, answered, open_transport, post, unanswered, until
+
+
+async def test_the_bytes_on_the_wire_are_the_request_as_rendered() -> None:
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        headers = [("webhook-id", "evt_1"), ("X-QR3-Signature", "sha256=ab"), ("Accept", "*/*")]
+        await answered(transport, post(server.url("/in?a=%2Fb"), b'{"a":1}', headers=headers))
+
+    assert server.requests[0].body == b'{"a":1}'
+    assert server.requests[0].head == (
+        b"POST /in?a=%%2Fb HTTP/1.1\r\n"
+        b"Host: 127.0.0.1:%d\r\n"
+        b"webhook-id: evt_1\r\n"
+        b"X-QR3-Signature: sha256=ab\r\n"
+        b"Accept: */*\r\n"
+        b"Content-Length: 7\r\n"
+        b"\r\n" % server.port
+    )
+
+
+async def test_an_empty_body_says_so() -> None:
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        await answered(transport, post(server.url(), b""))
+
+    assert server.requests[0]["Content-Length"] == "0"
+
+
+async def test_an_answer_comes_with_its_headers_address_and_timing() -> None:
+    reply = b"HTTP/1.1 201 Created\r\nX-Id: 7\r\nx-id:  8 \t\r\nContent-Length: 3\r\n\r\nyes"
+    async with RawServer(answers(reply)) as server, open_transport() as transport:
+        answer = await answered(transport, post(server.url()))
+
+    assert (answer.status, answer.body, answer.body_truncated) == (201, b"yes", False)
+    assert answer.headers == (("X-Id", "7"), ("x-id", "8"), ("Content-Length", "3"))
+    assert answer.address == "127.0.0.1"
+    timing = answer.timing
+    assert not timing.reused
+    assert 0 < timing.connect_ms < timing.first_byte_ms <= timing.total_ms
+    assert timing.tls_ms == 0
+
+
+async def test_a_redirect_is_an_answer_like_any_other() -> None:
+    async with RawServer(answers(OK)) as other:
+        reply = b"HTTP/1.1 307 Go\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
+        script = answers(reply % other.url().encode())
+        async with RawServer(script) as server, open_transport() as transport:
+            answer = await answered(transport, post(server.url()))
+
+    assert answer.status == 307
+    assert other.accepted == 0
+
+
+# --- done ---------------------------------------------------------------------------------------
+
+
+async def test_done_is_called_once_and_never_from_within_start() -> None:
+    outcomes: list[Outcome] = []
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        for url in (server.url(), "http://10.0.0.1/", "http://127.0.0.1:1/"):
+            transport.start(post(url), outcomes.append)
+            assert outcomes == []
+        await until(lambda: len(outcomes) == 3, lambda: outcomes)
+        await transport.close()
+        transport.start(post(server.url()), outcomes.append)
+        assert len(outcomes) == 3
+        await until(lambda: len(outcomes) == 4, lambda: outcomes)
+
+    kinds = [getattr(outcome, "kind", "answered") for outcome in outcomes]
+    assert sorted(kinds) == ["answered", "blocked", "connect", "local"]
+
+
+async def test_a_thousand_attempts_may_each_start_the_next_from_done() -> None:
+    finished = asyncio.Event()
+    left = 1_000
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        request = post(server.url())
+
+        def done(outcome: Outcome) -> None:
+            nonlocal left
+            assert isinstance(outcome, Answered)
+            left -= 1
+            if left:
+                transport.start(request, done)
+            else:
+                finished.set()
+
+        transport.start(request, done)
+        await finished.wait()
+        stats = transport.stats
+
+    assert (stats.opened_total, stats.reused_total, stats.in_flight) == (1, 999, 0)
+
+
+async def test_a_callback_that_raises_is_reported_and_harms_no_other_attempt() -> None:
+    reports: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+
+    def broken(_: Outcome) -> None:
+        raise ZeroDivisionError
+
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        transport.start(post(server.url()), broken)
+        await until(lambda: len(reports) == 1, lambda: reports)
+        answer = await answered(transport, post(server.url()))
+
+    assert isinstance(reports[0]["exception"], ZeroDivisionError)
+    assert answer.timing.reused
+
+
+async def test_a_cancelled_send_closes_its_connection_and_leaves_no_trace() -> None:
+    async with RawServer(silence) as server, open_transport() as transport:
+        sending = asyncio.create_task(transport.send(post(server.url())))
+        await until(lambda: server.playing == 1, lambda: server.playing)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await until(lambda: server.playing == 0, lambda: server.playing)
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+        assert transport.stats.in_flight == 0
+
+
+async def test_close_ends_every_attempt_once_wherever_it_is() -> None:
+    outcomes: list[Outcome] = []
+    limits = Limits(connections_max=2)
+    async with RawServer(silence) as server, open_transport(limits=limits) as transport:
+        for _ in range(4):
+            transport.start(post(server.url()), outcomes.append)
+        await until(lambda: server.playing == 2, lambda: server.playing)
+        transport.start(post(server.url()), outcomes.append)
+        await transport.close()
+
+        assert [getattr(outcome, "kind", None) for outcome in outcomes] == ["local"] * 5
+        await until(lambda: server.playing == 0, lambda: server.playing)
+
+
+# --- deadlines ----------------------------------------------------------------------------------
+
+
+async def test_a_receiver_that_never_answers_is_a_timeout() -> None:
+    async with RawServer(silence) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=100))
+
+        assert outcome.kind == "timeout"
+        assert outcome.message == (
+            "no complete answer within 100 ms; waiting for an answer from 127.0.0.1"
+        )
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+@pytest.mark.parametrize(
+    ("reply", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Slow: " + b"z" * 1_000, "header"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1_000, "header"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 100, "header"),
+    ],
+)
+async def test_a_header_of_one_byte_at_a_time_does_not_outlast_the_deadline(
+    reply: bytes, part: str
+) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.drip(reply, 0.01)
+
+    async with RawServer(play) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=150))
+
+    assert outcome.kind == "timeout"
+    assert f"the rest of the answer's {part}" in outcome.message
+    assert 0 < outcome.timing.first_byte_ms < outcome.timing.total_ms
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n",
+    ],
+)
+async def test_a_body_of_one_byte_at_a_time_does_not_outlast_the_deadline(head: bytes) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head)
+        await peer.drip(b"z" * 1_000, 0.01)
+
+    async with RawServer(play) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=150))
+
+    assert outcome.kind == "timeout"
+    assert "the rest of the answer's body (status 200)" in outcome.message
+
+
+async def test_a_receiver_that_does_not_read_the_body_is_a_timeout() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.head()
+        await asyncio.Event().wait()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        request = post(server.url(), b"z" * 20_000_000, timeout_ms=200)
+        outcome = await unanswered(transport, request)
+
+        assert "waiting for 127.0.0.1 to read the request" in outcome.message
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+# --- early and large ----------------------------------------------------------------------------
+
+
+async def test_an_answer_to_the_head_alone_is_taken_while_the_body_is_still_going_out() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await asyncio.Event().wait()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        answer = await answered(transport, post(server.url(), b"z" * 20_000_000))
+
+        assert answer.status == 413
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+async def test_a_body_of_5_mb_arrives_whole_and_the_connection_is_kept() -> None:
+    body = bytes(range(256)) * 20_000
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        await answered(transport, post(server.url(), body))
+        answer = await answered(transport, post(server.url(), body))
+
+    assert [request.body for request in server.requests] == [body, body]
+    assert answer.timing.reused
+
+
+async def test_the_body_is_kept_up_to_the_requests_limit() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"z" * 100_000
+    async with RawServer(answers(reply)) as server, open_transport() as transport:
+        first = await answered(transport, post(server.url(), response_bytes_max=10))
+        second = await answered(transport, post(server.url(), response_bytes_max=0))
+        third = await answered(transport, post(server.url(), response_bytes_max=100_000))
+
+    assert (first.body, first.body_truncated) == (b"z" * 10, True)
+    assert (second.body, second.body_truncated) == (b"", True)
+    assert (len(third.body), third.body_truncated) == (100_000, False)
+    assert third.timing.reused
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"z" * 65_536),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"z" * 65_536),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nz\r\n" * 10_000),
+    ],
+)
+async def test_an_endless_body_is_cut_and_its_status_counts(head: bytes, piece: bytes) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head)
+        while True:
+            await peer.send(piece)
+
+    async with RawServer(play) as server, open_transport() as transport:
+        answer = await answered(transport, post(server.url()))
+
+        assert (answer.status, answer.body_truncated) == (200, True)
+        assert answer.body == b"z" * 16_384
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+@pytest.mark.parametrize("piece", [b"A: b\r\n" * 1_000, b"z" * 6_000])
+async def test_an_endless_header_is_refused(piece: bytes) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            await peer.send(piece)
+
+    async with RawServer(play) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url()))
+
+        assert (outcome.kind, outcome.message) == (
+            "protocol",
+            "the answer's header is longer than 32 KiB",
+        )
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+# --- the end of connections ---------------------------------------------------------------------
+
+
+async def test_an_answer_may_last_until_the_receiver_closes() -> None:
+    script = answers_and_closes(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+    async with RawServer(script) as server, open_transport() as transport:
+        answer = await answered(transport, post(server.url()))
+        await answered(transport, post(server.url()))
+
+        assert (answer.body, answer.body_truncated) == (b"all of it", False)
+        assert transport.stats.opened_total == 2
+
+
+async def test_a_half_closed_connection_ends_the_answer_too() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        peer.half_close()
+        await peer.until_client_closes()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        answer = await answered(transport, post(server.url()))
+
+    assert answer.body == b"all of it"
+
+
+async def test_a_receiver_that_stops_reading_and_closes_its_side_has_closed() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.head()
+        peer.half_close()
+        await asyncio.Event().wait()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url(), b"z" * 20_000_000))
+
+        assert outcome.kind == "closed"
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"", "127.0.0.1 closed the connection without an answer"),
+        (b"HTTP/1.1 2", "127.0.0.1 closed the connection within the answer's header"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome",
+            "127.0.0.1 closed the connection within the answer's body",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n9\r\nsome",
+            "127.0.0.1 closed the connection within the answer's body",
+        ),
+    ],
+)
+async def test_a_connection_that_ends_too_early_is_no_answer_and_is_not_sent_again(
+    sent: bytes, message: str
+) -> None:
+    script = answers_and_closes(sent)
+    async with RawServer(script) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url()))
+
+    assert (outcome.kind, outcome.message) == ("closed", message)
+    assert outcome.address == "127.0.0.1"
+    assert server.accepted == 1
+
+
+async def test_a_reset_is_no_answer() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        peer.reset()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        outcome = await unanswered(transport, post(server.url()))
+
+    assert (outcome.kind, outcome.message) == (
+        "closed",
+        "127.0.0.1 reset the connection without an answer",
+    )
+
+
+async def test_nobody_listening_is_a_connect_failure() -> None:
+    async with RawServer(answers(OK)) as server:
+        url = server.url()
+    async with open_transport() as transport:
+        outcome = await unanswered(transport, post(url))
+
+    assert outcome.kind == "connect"
+    assert (
+        outcome.message
+        == f"cannot connect to {url[7:-1].replace(':', ' port ')}: connection refused"
+    )
+
+
+# --- reuse --------------------------------------------------------------------------------------
+
+
+async def test_one_connection_serves_many_attempts() -> None:
+    async with RawServer(answers(OK)) as server, open_transport() as transport:
+        reused = [(await answered(transport, post(server.url()))).timing.reused for _ in range(5)]
+
+        assert reused == [False, True, True, True, True]
+        assert server.accepted == 1
+        assert (transport.stats.idle, transport.stats.open) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", True),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!", False),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", False),
+    ],
+)
+async def test_a_connection_is_kept_if_the_receiver_wants_and_nothing_followed_the_answer(
+    reply: bytes, kept: bool
+) -> None:
+    async with RawServer(answers(reply)) as server, open_transport() as transport:
+        await answered(transport, post(server.url()))
+        await until(lambda: transport.stats.open == int(kept), lambda: transport.stats)
+
+        assert transport.stats.idle == int(kept)
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+    more = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await more.wait()
+        await peer.send(OK.replace(b"200", b"500"))
+        await peer.until_client_closes()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        await answered(transport, post(server.url()))
+        more.set()
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+        answer = await answered(transport, post(server.url()))
+
+    assert (answer.status, answer.timing.reused) == (200, False)
+
+
+@pytest.mark.parametrize("end", [Peer.half_close, Peer.reset, Peer.drop])
+async def test_an_idle_connection_that_the_receiver_ends_is_forgotten(
+    end: Callable[[Peer], None],
+) -> None:
+    go = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await go.wait()
+        end(peer)
+        await peer.until_client_closes()
+
+    async with RawServer(play) as server, open_transport() as transport:
+        await answered(transport, post(server.url()))
+        go.set()
+        await until(lambda: transport.stats.open == 0, lambda: transport.stats)
+
+        assert transport.stats.idle == 0
+
+
+@pytest.mark.parametrize("end", [Peer.half_close, Peer.reset, Peer.drop])
+async def test_an_idle_connection_that_ends_under_the_next_request_costs_nothing_but_a_resend(
+    end: Callable[[Peer], None],
+) -> None:
+    async def answer_once(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        end(peer)
+
+    script = by_connection(answer_once, answers(OK))
+    async with RawServer(script) as server, open_transport() as transport:
+        await answered(transport, post(server.url(), b"1"))
+        answer = await answered(transport, post(server.url(), b"2"))
+
+        assert (answer.status, answer.timing.reused) == (200, False)
+        assert [request.body for request in server.requests] == [b"1", b"2", b"2"]
+        assert transport.stats.resent_total == 1
+
+
+async def test_a_request_is_sent_again_once_only() -> None:
+    async def answer_once(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+
+    async def close_at_once(peer: Peer) -> None:
+        await peer.request()
+
+    script = by_connection(answer_once, close_at_once)
+    async with RawServer(script) as server, open_transport() as transport:
+        await answered(transport, post(server.url()))
+        outcome = await unanswered(transport, post(server.url()))
+
+        assert outcome.kind == "closed"
+        assert server.accepted == 2
+
+
+async def test_a_request_is_not_sent_again_after_the_first_byte_of_an_answer() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await peer.send(b"H")
+
+    async with RawServer(play) as server, open_transport() as transport:
+        await answered(transport, post(server.url()))
+        outcome = await unanswered(transport, post(server.url()))
+
+        assert outcome.message == "127.0.0.1 closed the connection within the answer's header"
+        assert (server.accepted, transport.stats.resent_total) == (1, 0)
+
+
+async def test_idle_connections_are_closed_after_a_while() -> None:
+    limits = Limits(idle_ttl_ms=30)
+    async with RawServer(answers(OK)) as server, open_transport(limits=limits) as transport:
+        await asyncio.gather(*(answered(transport, post(server.url())) for _ in range(3)))
+        assert transport.stats.open == 3
+        await until(lambda: server.playing == 0, lambda: server.playing)
+
+        assert (transport.stats.open, transport.stats.idle) == (0, 0)
+
+
+async def test_only_connections_that_were_idle_long_enough_are_closed() -> None:
+    clock, limits = Clock(), Limits(idle_ttl_ms=30)
+    async with (
+        RawServer(answers(OK)) as old,
+        RawServer(answers(OK)) as young,
+        open_transport(limits=limits, clock=clock) as transport,
+    ):
+        await answered(transport, post(old.url()))
+        clock.now_s += 0.02
+        await answered(transport, post(young.url()))
+        clock.now_s += 0.02
+        await until(lambda: old.playing == 0, lambda: old.playing)
+
+        assert (transport.stats.open, transport.stats.idle) == (1, 1)
+        assert (await answered(transport, post(young.url()))).timing.reused
+
+
+async def test_a_connection_past_its_age_is_not_kept() -> None:
+    limits = Limits(connection_age_ms_max=0)
+    async with RawServer(answers(OK)) as server, open_transport(limits=limits) as transport:
+        await answered(transport, post(server.url()))
+        answer = await answered(transport, post(server.url()))
+
+    assert not answer.timing.reused
+
+
+async def test_the_connections_used_longest_ago_go_first_when_too_many_are_idle() -> None:
+    limits = Limits(idle_max=2)
+    async with (
+        RawServer(answers(OK)) as a,
+        RawServer(answers(OK)) as b,
+        RawServer(answers(OK)) as c,
+        open_transport(limits=limits) as transport,
+    ):
+        for server in (a, b, a, c):
+            await answered(transport, post(server.url()))
+        await until(lambda: transport.stats.open == 2, lambda: transport.stats)
+        reused = [
+            (await answered(transport, post(server.url()))).timing.reused for server in (a, c)
+        ]
+
+        assert reused == [True, True]
+        assert (a.accepted, b.accepted, b.playing) == (1, 1, 0)
+
+
+# --- the cap on connections ---------------------------------------------------------------------
+
+
+async def test_attempts_beyond_the_cap_wait_their_turn_and_take_over_the_connection() -> None:
+    order: list[str] = []
+    finished = asyncio.Event()
+
+    def done(name: str, outcome: Outcome) -> None:
+        assert isinstance(outcome, Answered)
+        order.append(name)
+        if len(order) == 5:
+            finished.set()
+
+    limits = Limits(connections_max=1)
+    async with RawServer(answers(OK)) as server, open_transport(limits=limits) as transport:
+        for name in "abcde":
+            transport.start(post(server.url()), partial(done, name))
+        assert transport.stats.queued == 4
+        await finished.wait()
+
+        assert order == list("abcde")
+        assert server.accepted == 1
+
+
+async def test_an_idle_connection_makes_room_for_another_origin() -> None:
+    limits = Limits(connections_max=1)
+    async with (
+        RawServer(answers(OK)) as a,
+        RawServer(answers(OK)) as b,
+        open_transport(limits=limits) as transport,
+    ):
+        await answered(transport, post(a.url()))
+        await answered(transport, post(b.url()))
+        outcomes = await asyncio.gather(
+            *(answered(transport, post(server.url())) for server in (a, b, a, b))
+        )
+
+        assert [outcome.status for outcome in outcomes] == [200] * 4
+        assert transport.stats.open == 1
+
+
+async def test_the_line_counts_for_the_deadline() -> None:
+    limits = Limits(connections_max=1)
+    async with RawServer(silence) as server, open_transport(limits=limits) as transport:
+        first = asyncio.create_task(transport.send(post(server.url())))
+        await until(lambda: server.playing == 1, lambda: server.playing)
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=100))
+        first.cancel()
+
+        assert outcome.message == (
+            "no complete answer within 100 ms; waiting for a free connection"
+        )
+        assert transport.stats.queued == 0
+
+
+async def test_a_place_that_a_failed_connection_frees_is_used() -> None:
+    async with RawServer(answers(OK)) as gone:
+        refused = gone.url()
+    limits = Limits(connections_max=1)
+    async with RawServer(answers(OK)) as server, open_transport(limits=limits) as transport:
+        first, second = await asyncio.gather(
+            transport.send(post(refused)), transport.send(post(server.url()))
+        )
+
+    assert isinstance(first, Unanswered)
+    assert isinstance(second, Answered)

@@ -1,0 +1,81 @@
+"""The health server by itself; ``test_runtime`` has it in a process."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from shared.observe import health
+from shared.observe.health import HealthServer, Pulse
+
+
+@pytest.fixture
+def pulse() -> Pulse:
+    return Pulse()
+
+
+@pytest.fixture
+def server(pulse: Pulse) -> Iterator[HealthServer]:
+    served = HealthServer(pulse, "127.0.0.1", 0)
+    served.start()
+    yield served
+    served.close()
+
+
+def status(server: HealthServer, path: str, method: str = "GET") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request(method, path)
+    found = connection.getresponse().status
+    connection.close()
+    return found
+
+
+def test_readiness_is_what_the_service_says(server: HealthServer, pulse: Pulse) -> None:
+    assert status(server, "/health/ready") == 503
+    pulse.ready = True
+    assert status(server, "/health/ready") == 200
+    pulse.ready = False
+    assert status(server, "/health/ready") == 503
+
+
+def test_liveness_ends_with_the_beats(
+    server: HealthServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status(server, "/health/live") == 200
+    monkeypatch.setattr(pulse, "silent_s", lambda: health.STUCK_AFTER_S + 0.001)
+    assert status(server, "/health/live") == 503
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "expected"),
+    [
+        ("/", "GET", 404),
+        ("/health", "GET", 404),
+        ("/health/live/", "GET", 404),
+        ("/metrics", "GET", 200),
+        ("/metrics", "POST", 501),
+    ],
+)
+def test_there_is_nothing_else(server: HealthServer, path: str, method: str, expected: int) -> None:
+    assert status(server, path, method) == expected
+
+
+def test_a_client_that_sends_nothing_holds_nobody_up(server: HealthServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        assert status(server, "/health/live") == 200
+
+
+def test_a_closed_server_gives_its_port_back(pulse: Pulse) -> None:
+    first = HealthServer(pulse, "127.0.0.1", 0)
+    first.start()
+    port = first.port
+    with pytest.raises(OSError, match="in use"):
+        HealthServer(pulse, "127.0.0.1", port)
+    first.close()
+    second = HealthServer(pulse, "127.0.0.1", port)
+    second.start()
+    assert status(second, "/health/live") == 200
+    second.close()
