@@ -15,6 +15,7 @@ Must not import adapters: they come in as ports.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -31,6 +32,7 @@ from shared.topics import Tier
 MOVE: Final = Limits(records_max=1_000, bytes_max=8 * 1024 * 1024)
 MOVE_SMALL_RECORDS: Final = 64
 MOVE_EVERY_MS: Final = 20  # after a small move, so that a trickle is not a request for each record
+POLLS_MAX: Final = 8  # before a move: a poll is small, so that memory is bounded whatever comes
 WAIT_MS_MAX: Final = 1_000  # how late a clock that was set is noticed
 REPORT_EVERY_MS: Final = 1_000
 
@@ -102,17 +104,26 @@ class Retry:
     async def run(self, stopping: asyncio.Event) -> None:
         """Hold and move until ``stopping`` is set; a move under way is finished and committed."""
         while not stopping.is_set():
-            fetched = await self._group.poll(
-                timeout_ms=self._wait_ms(),
-                records_max=self._queues.room_records(),
-                partitions=self._queues.with_room(self._group.assigned()),
-            )
-            self._queues.take(fetched, self._clock())
+            await self._fill()
             if not self._pause_ms():
                 counts = plan(self._queues.by_partition, self._clock(), MOVE)
                 if counts:
                     await self._group.work(self._move(counts))
             self._report()
+
+    async def _fill(self) -> None:
+        """Poll until something has to move, and while polls bring records, but not for ever."""
+        timeout_ms = self._wait_ms()
+        for _ in range(POLLS_MAX):
+            fetched = await self._group.poll(
+                timeout_ms=timeout_ms,
+                records_max=self._queues.room_records(),
+                partitions=self._queues.with_room(self._group.assigned()),
+            )
+            if not fetched:
+                return
+            self._queues.take(fetched, self._clock())
+            timeout_ms = 0
 
     async def _move(self, counts: Mapping[TopicPartition, int]) -> None:
         """Publish the first ``counts`` records of each queue, then commit behind them.
@@ -134,10 +145,11 @@ class Retry:
             await self._sink.publish(records)
         except RecordRefusedError:
             await self._publish_singly(records)
+        moved = Counter(held.record.topic for held in helds if held.poison is None)
+        for topic, count in moved.items():
+            metrics.MOVED.labels(self._tiers[topic].name).inc(count)
         for held in helds:
-            if held.poison is None:
-                metrics.MOVED.labels(self._tiers[held.record.topic].name).inc()
-            else:
+            if held.poison is not None:
                 _report_poison(held)
 
     async def _publish_singly(self, records: Sequence[Record]) -> None:

@@ -38,6 +38,7 @@ REQUEST_BYTES_MAX: Final = 4 * RECORD_BYTES_MAX
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 STOP_WITHIN_S: Final = 5.0
+REQUEST_TIMEOUT_MS: Final = 10_000
 
 _REFUSALS: Final = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -189,7 +190,7 @@ class Publisher:
             max_batch_size=BATCH_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
             linger_ms=0,
-            request_timeout_ms=10_000,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
             retry_backoff_ms=50,
         )
         try:

@@ -19,8 +19,8 @@ class Waiting(NamedTuple):
 waiting = st.builds(
     Waiting, st.integers(NOW_MS - 50, NOW_MS + 50), st.sampled_from([1, 10, 1_000, MEGABYTE])
 )
-queues_of = st.dictionaries(st.integers(0, 40), st.lists(waiting, max_size=30), max_size=12)
-limits_of = st.builds(Limits, st.integers(1, 40), st.integers(1, 2 * MEGABYTE))
+queues_of = st.dictionaries(st.integers(0, 9), st.lists(waiting, max_size=8), max_size=5)
+limits_of = st.builds(Limits, st.integers(1, 12), st.integers(1, 2 * MEGABYTE))
 
 
 @given(queues_of, limits_of)
@@ -86,6 +86,12 @@ def test_a_deep_backlog_leaves_a_share_to_a_queue_with_one_record() -> None:
     queues = {"backlog": [Waiting(1)] * 5_000, "other": [Waiting(NOW_MS)]}
 
     assert plan(queues, NOW_MS, Limits(100, MEGABYTE)) == {"backlog": 50, "other": 1}
+
+
+def test_large_records_leave_a_share_of_the_bytes_to_others() -> None:
+    queues = {"large": [Waiting(1, MEGABYTE)] * 9, "small": [Waiting(2)] * 9}
+
+    assert plan(queues, NOW_MS, Limits(100, 4 * MEGABYTE)) == {"large": 2, "small": 9}
 
 
 def test_what_one_queue_does_not_need_another_may_take() -> None:

@@ -68,6 +68,11 @@ def test_large_records_fill_a_queue_sooner() -> None:
     assert queues.with_room([SHORT, LONG]) == []
     assert queues.room_records() == POLL_RECORDS_MIN
 
+    queues.drop(SHORT, 1)
+    queues.drop(LONG, 1)
+    assert queues.with_room([SHORT, LONG]) is None
+    assert queues.room_records() == Queues(TIERS).room_records()
+
 
 def test_the_numbers_of_a_tier_count_what_is_late_and_what_is_not_read_yet() -> None:
     queues = Queues(TIERS)
