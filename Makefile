@@ -69,5 +69,8 @@ reset: ## Forget the state of the local stack: its events, endpoints and log
 	@touch .venv/run.stamp $@
 
 install = python=$(find_python); \
-	test -n "$$python" || { echo "Hooklane needs Python 3.11 or later: install it, or name it with PYTHON=..." >&2; exit 1; }; \
+	test -n "$$python" || { \
+	  echo "Hooklane needs Python 3.11 or later: install it, or name it with PYTHON=..." >&2; \
+	  exit 1; \
+	}; \
 	exec $$python deploy/local/install.py $(1)

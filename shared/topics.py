@@ -156,7 +156,7 @@ DEAD: Final = Topic(
     name="deliveries.dead",
     key="endpoint id",
     value="as deliveries, with the reason in a header",
-    writers=("delivery",),
+    writers=("delivery", "retry"),
     readers=("people",),
     retention_ms=30 * _DAY_MS,
 )

@@ -72,7 +72,8 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     """The receiver answered. ``status`` is as sent: one above 599 counts as 5xx (RFC 9110, 15).
 
     ``headers`` are in their order and casing, decoded as Latin-1. ``body`` holds the first
-    ``response_bytes_max`` bytes, transfer coding removed; ``body_truncated`` says there was more.
+    ``response_bytes_max`` bytes, transfer coding removed and content coding (gzip) left as it is;
+    ``body_truncated`` says there was more.
     """
 
     status: int

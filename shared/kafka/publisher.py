@@ -12,8 +12,9 @@ hand allow (no linger: nothing waits for a batch to fill).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -213,10 +214,10 @@ class Publisher:
         the error of a batch means that this producer's sequence is broken. Batches behind a refused
         one fail too, for the gap that it left: the refusal is what counts.
         """
-        if any(not isinstance(error, UnknownTopicOrPartitionError) for error in failures):
-            if self._producer is producer:  # else another call has seen to it
-                self._producer = None
-                self._partition_counts.clear()
+        spoilt = any(not isinstance(error, UnknownTopicOrPartitionError) for error in failures)
+        if spoilt and self._producer is producer:  # else another call sees to it
+            self._producer = None
+            self._partition_counts.clear()
             await _stopped(producer)
         for error in failures:
             if isinstance(error, _REFUSALS):
@@ -240,18 +241,32 @@ async def _handed_over(
 
 
 async def _stopped(producer: AIOKafkaProducer) -> None:
-    """Close a producer; calls that still wait for it fail soon, and are tried with another one.
+    """Close a producer; calls that still wait for it fail then, and are tried with another one.
 
     ``stop`` flushes first, for as long as the broker is away, and does nothing when called again.
+    What was handed over during the flush would be left without an answer, and its caller too.
     """
     try:
         await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
     except TimeoutError:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(producer._sender.close(), STOP_WITHIN_S)
         await producer.client.close()
-        await producer._sender.close()
-        producer._message_accumulator.fail_all(ProducerClosed())
     except (KafkaError, OSError) as error:
         _log.warning("producer_stop_failed", error=repr(error))
+    finally:
+        _fail_what_is_left(producer._message_accumulator)
+
+
+def _fail_what_is_left(accumulator: Any) -> None:
+    """Answer every batch that will not be sent any more."""
+    left = {*accumulator._pending_batches, *chain(*accumulator._batches.values())}
+    # A batch between two tries is in the other set, but its callback looks for it in this one.
+    accumulator._pending_batches |= left
+    accumulator.fail_all(ProducerClosed())
+    for batch in left:  # its caller may be gone, and asyncio complains of unread exceptions
+        batch.future.exception()
+        batch._drain_waiter.exception()
 
 
 def _batches(

@@ -8,8 +8,8 @@ raises again for ever: one bad batch stops a partition. After ``install``:
   that the producer happened to put into the same batch, are handled like any other;
 * what cannot be decoded at all is replaced by ONE record without key and value, whose header
   ``DAMAGED_HEADER`` says why and which offsets were lost. Nothing behind it is passed over: a batch
-  with a wrong checksum is not believed when it says where it ends, so it may take several such
-  records, one for each fetch, to get behind it.
+  with a wrong checksum is not believed when it says where it ends, but ends where the next one
+  begins. Where no good one follows yet, it takes several such records, one for each fetch.
 
 This replaces two classes inside aiokafka (pinned exactly in ``pyproject.toml``); the tests with
 broken batches fail if an upgrade moves them.
@@ -43,6 +43,12 @@ class SlicingRecords(memory_records._MemoryRecordsPy):  # type: ignore[misc]
         """Return the next batch; raises when it is none that we know."""
         self.slice = self._next_slice
         return super().next_batch()
+
+    @property
+    def following(self) -> memoryview | None:
+        """Return the bytes of the batch that ``next_batch`` will return, None at the end."""
+        following: memoryview | None = self._next_slice
+        return following
 
     @property
     def stuck(self) -> bool:
@@ -91,7 +97,9 @@ class SalvagingRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         """Yield what can be had of the rest of the last batch, and step over it."""
         batch = _intact(self._records.slice)
         if batch is None:
-            yield self._placeholder(error, self.next_fetch_offset + 1)
+            following = _intact(self._records.following)
+            after = self.next_fetch_offset + 1 if following is None else following.base_offset
+            yield self._placeholder(error, after)
             return
         try:
             for record in batch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import pytest
@@ -38,7 +39,7 @@ TYPES: Final[Mapping[str, Sequence[str]]] = {
     "xqr": ("link.created", "link.scanned", "link.deleted"),
     "standard": ("user.created", "invoice.paid"),
 }
-WITHIN_S: Final = 200.0
+WITHIN_S: Final = 60.0  # for each quarter
 LOOK_EVERY_S: Final = 0.3  # a look is three requests and a read of a topic
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -60,11 +61,6 @@ class Outcome(NamedTuple):
     xqr: Sequence[Received]
     standard: Sequence[Received]
     rejected: Mapping[str, bytes]
-
-    @property
-    def ended(self) -> int:
-        """Return how many deliveries and rejections there are."""
-        return sum(map(len, self))
 
 
 def refused_by_javascript(raw: bytes) -> bool:
@@ -94,26 +90,31 @@ async def test_every_document_is_accepted_by_the_samples_or_rejected_with_a_reas
         await spaces.qr3.create(python.url, ["*"], secret=SECRET)
         await spaces.xqr.create(xqr.url, ["*"], secret=SECRET)
         await spaces.standard.create(receiver.url("/standard"), ["*"], secret=STANDARD_SECRET)
-        await publish(hooklane, spaces, corpus)
-        expected = 4 * DOCUMENTS - len(refused)
-        outcome = await until(
-            lambda: look(hooklane, receiver, express, python, xqr),
-            lambda seen: seen.ended >= expected,
-            what=f"{expected} deliveries and rejections",
-            within_s=WITHIN_S,
-            every_s=LOOK_EVERY_S,
-        )
+        expected = 0
+        # A quarter with each codec, and the next one when it has ended: a flood that the samples
+        # cannot take at once would be parked, and the test would wait for it.
+        for quarter, codec in enumerate(CODECS):
+            numbers = range(quarter, DOCUMENTS, len(CODECS))
+            messages = [
+                event(space, number, corpus[number]) for space in spaces for number in numbers
+            ]
+            await produce(hooklane.bootstrap, hooklane.events_topic, messages, compression=codec)
+            expected += 4 * len(numbers) - len(refused.intersection(numbers))
+            outcome = await until(
+                lambda: look(hooklane, receiver, express, python, xqr),
+                partial(has_ended, expected),
+                what=f"{expected} deliveries and rejections",
+                within_s=WITHIN_S,
+                every_s=LOOK_EVERY_S,
+            )
     assert_accounted_for(outcome, refused)
     assert_accepted(outcome)
     assert_raw_bytes(outcome, corpus)
 
 
-async def publish(hooklane: Hooklane, spaces: Workspaces, corpus: Sequence[bytes]) -> None:
-    """Publish each document to each workspace, a quarter of them with each codec."""
-    for quarter, codec in enumerate(CODECS):
-        numbers = range(quarter, len(corpus), len(CODECS))
-        messages = [event(space, number, corpus[number]) for space in spaces for number in numbers]
-        await produce(hooklane.bootstrap, hooklane.events_topic, messages, compression=codec)
+def has_ended(count: int, outcome: Outcome) -> bool:
+    """Return whether at least ``count`` deliveries and rejections are there."""
+    return sum(map(len, outcome)) >= count
 
 
 def event(space: Workspace, number: int, raw: bytes) -> Message:
@@ -145,15 +146,15 @@ def assert_accounted_for(outcome: Outcome, refused: set[int]) -> None:
     """Check that each event ended exactly once: delivered or rejected, never both or neither."""
     everything = Counter(range(DOCUMENTS))
     sendable = Counter(set(everything) - refused)
-    assert numbers(outcome.express) == sendable
-    assert numbers(outcome.python) == sendable
-    assert numbers(outcome.xqr) == everything
-    assert numbers(outcome.standard) == everything
+    assert counted(outcome.express) == sendable
+    assert counted(outcome.python) == sendable
+    assert counted(outcome.xqr) == everything
+    assert counted(outcome.standard) == everything
     assert {int(event_id.removeprefix("qr3-")) for event_id in outcome.rejected} == refused
     assert all(b"JavaScript" in reason for reason in outcome.rejected.values())
 
 
-def numbers(received: Sequence[Received]) -> Counter[int]:
+def counted(received: Sequence[Received]) -> Counter[int]:
     """Return how often each document arrived."""
     return Counter(int(request.event_id.rpartition("-")[2]) for request in received)
 

@@ -28,7 +28,7 @@ from shared.profiles.profile import BUILT_IN
 from tests.support.polling import WITHIN_S, until
 from tests.support.producers import Message, Position
 
-RETRY_TIERS: Final = "250ms,500ms,1s,2s,5s,1m,5m,30m,2h,5h,10h,14h,20h,24h"
+RETRY_TIERS: Final = "250ms,500ms,1s,2s,5s,30s,1m,5m,30m,2h,5h,10h,14h,20h,24h"
 PARTITIONS: Final = 4  # of each topic: enough to be several, and a third of the start-up
 PAGE: Final = 100  # the API's largest
 

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.recorder import handler, patience
 from services.recorder.book import ENDPOINTS_MAX
@@ -91,6 +92,19 @@ async def test_an_endpoint_is_disabled_once_although_it_goes_on_failing() -> Non
     assert store.calls.count("disable") == 1
     assert store.calls.count("profiles") == 1
     assert store.healths["wh_1"].health.failures == 12
+
+
+async def test_an_endpoint_that_somebody_else_has_disabled_is_not_counted_as_ours() -> None:
+    store = store_of("wh_1")
+    store.disabled["wh_1"] = "by its owner"
+    reason = {"reason": "consecutive_failures"}
+    before = REGISTRY.get_sample_value("hooklane_recorder_disabled_total", reason) or 0.0
+    with capture_logs() as logs:
+        await handle(store, *failures(3))
+
+    assert store.calls.count("disable") == 1
+    assert "endpoint_disabled" not in [line["event"] for line in logs]
+    assert (REGISTRY.get_sample_value("hooklane_recorder_disabled_total", reason) or 0.0) == before
 
 
 async def test_an_endpoint_that_nobody_knows_any_more_is_logged_and_not_disabled() -> None:

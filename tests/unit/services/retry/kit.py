@@ -75,6 +75,7 @@ class World:
         self.positions = dict.fromkeys(tiers, 0)
         self.committed: dict[TopicPartition, int] = {}
         self.published: list[tuple[int, Record]] = []
+        self.publishes = 0
         self.refused: set[bytes] = set()
         self.polls: list[int] = []
         self.times_ms = [
@@ -137,5 +138,6 @@ class World:
     async def publish(self, records: Sequence[Record]) -> list[Position]:
         if any(given.value in self.refused for given in records):
             raise RecordRefusedError("too large")
+        self.publishes += 1
         self.published += [(self.now_ms, given) for given in records]
         return [Position(0, index) for index in range(len(records))]

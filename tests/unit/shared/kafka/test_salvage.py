@@ -98,7 +98,7 @@ def test_a_batch_with_a_wrong_checksum_is_one_record_that_says_so() -> None:
     assert offsets(records) == [0, 1, 2, 6, 7]
     placeholder = records[3]
     assert (placeholder.offset, placeholder.key, placeholder.value) == (3, None, None)
-    assert "offsets 3 to 3 cannot be decoded: CorruptRecordException" in reasons(records)[0]
+    assert "offsets 3 to 5 cannot be decoded: CorruptRecordException" in reasons(records)[0]
 
 
 def test_a_batch_that_does_not_decompress_is_stepped_over_whole() -> None:
