@@ -28,7 +28,6 @@ LOCAL_VARIABLES: Final = frozenset(
         "DELIVERY_PROCESSES",
         "RETRY_PROCESSES",
         "RECORDER_PROCESSES",
-        "CACHE_DIR",
         "OPTIMISE",
     }
 )

@@ -247,8 +247,10 @@ class Engine:
     def _enter_lane(self, delivery: Delivery, endpoint: EndpointState, now_ms: int) -> None:
         steady_ms = _steady_ms()
         lane = self._lanes.lane(endpoint.id, steady_ms)
-        if not self._prepare(lane, endpoint) or not self._lanes.offer(lane, delivery, steady_ms):
+        if not self._prepare(lane, endpoint):
             self._park(delivery, now_ms)
+        elif not self._lanes.offer(lane, delivery, steady_ms):
+            self._park(delivery, now_ms, self._lanes.book(lane, steady_ms))
 
     def _prepare(self, lane: Lane[Delivery], endpoint: EndpointState) -> bool:
         """Have the lane's destination made for the endpoint's revision; False if we cannot."""
@@ -335,11 +337,15 @@ class Engine:
         _log.error("sender_failed", error=outcome.message)
         self._park(delivery, _now_ms())
 
-    def _park(self, delivery: Delivery, now_ms: int) -> None:
+    def _park(self, delivery: Delivery, now_ms: int, away_ms: float = 0.0) -> None:
+        """Put a delivery aside: for ``away_ms`` where that is known, else longer each time."""
         meta = delivery.origin.meta
-        delay_ms = PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)]
+        if away_ms:
+            tier = self._tiers.at_most(max(int(away_ms), PARK_DELAYS_MS[0]))
+        else:
+            tier = self._tiers.at_least(PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)])
         metrics.PARKED.inc()
-        self._push(_Result(delivery, None, park(meta, self._tiers.at_least(delay_ms), now_ms)))
+        self._push(_Result(delivery, None, park(meta, tier, now_ms)))
 
     def _discard(self, delivery: Delivery, reason: str, now_ms: int) -> None:
         metrics.DISCARDED.inc()

@@ -38,6 +38,7 @@ class Lane(Generic[T]):
     """The deliveries of one endpoint. ``data`` is the caller's (what it takes to send)."""
 
     __slots__ = (
+        "booked_ms",
         "cap",
         "data",
         "inflight",
@@ -55,6 +56,7 @@ class Lane(Generic[T]):
         self.queue: deque[T] = deque()
         self.inflight = 0
         self.response_ms = 0.0
+        self.booked_ms = 0.0
         self.progressed_ms = now_ms
         self.timeouts_in_row = 0
         self.queued_for_turn = False
@@ -124,6 +126,20 @@ class Lanes(Generic[T]):
         lane.queue.append(item)
         self._take_turn(lane)
         return True
+
+    @staticmethod
+    def book(lane: Lane[T], now_ms: float) -> float:
+        """Return how long a delivery that parks now is to stay away, 0 when nobody can tell.
+
+        A slow lane's capacity is booked in advance: each parked delivery comes back about when its
+        turn would have been, so that the lane neither idles nor reads the same records over and
+        over. Of a lane that does not move nothing can be foretold.
+        """
+        if lane.sick or lane.stalled(now_ms):
+            return 0.0
+        free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
+        lane.booked_ms = free_ms + lane.response_ms / lane.limit
+        return free_ms - now_ms
 
     def next(self) -> tuple[Lane[T], T] | None:
         """Return the next delivery to send, or None when nothing may be sent now."""

@@ -1,4 +1,8 @@
-"""Builds retry from the settings; the only file of this service that imports adapters."""
+"""Builds retry from the settings; the only file of this service that imports adapters.
+
+One consumer reads all tiers: with a consumer for each, a dozen memberships would send heartbeats
+and long polls for topics that mostly wait, and a rebalance of one tier would not spare the others.
+"""
 
 from __future__ import annotations
 

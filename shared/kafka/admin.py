@@ -13,7 +13,7 @@ import sys
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.config import Settings, load
 from shared.kafka.names import topic_name
@@ -110,6 +110,8 @@ def main() -> None:
         created = asyncio.run(create_topics(load(os.environ)))
     except HooklaneError as error:
         sys.exit(str(error))
+    except (KafkaError, TimeoutError) as error:
+        sys.exit(f"Kafka does not answer, see HOOKLANE_KAFKA_BOOTSTRAP: {error!r}")
     sys.stdout.writelines(f"created {name}\n" for name in created)
     sys.stdout.write("topics are as the table wants them\n")
 

@@ -275,8 +275,8 @@ class GroupMember:
         """End a membership that an error has spoilt."""
         _log.warning("group_left", error=repr(error))
         self._broken = None
-        await self.leave()
         await self.revoked()
+        await self.leave()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -13,7 +13,6 @@ record must not stop matching.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final, Protocol
 
 import msgspec
@@ -64,8 +63,7 @@ class RegistryReader:
         """Stop following and disconnect."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
         for consumer in (self._reader, self._prober):
             if consumer is not None:
                 await consumer.stop()

@@ -1,13 +1,16 @@
-"""Whether each service's image has what the service imports, and nothing of another service.
+"""Whether each lock has what is imported where it is installed, and no more than belongs there.
 
 An image holds ``shared``, one folder of ``services`` and the packages of one lock. What a service
-imports, through however many modules, is compared with that lock.
+imports, through however many modules, is compared with that lock; what tests and tools import, with
+the lock that developers and CI install.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import packages_distributions
 from typing import Final
@@ -16,7 +19,7 @@ import grimp
 import pytest
 
 from deploy.local.services import NAMES
-from tests.architecture.repository import ROOT
+from tests.architecture.repository import ROOT, modules
 
 OURS: Final = ("services", "shared")
 NOT_THE_GATEWAYS: Final = {"faust-streaming", "httptools"}
@@ -47,16 +50,41 @@ def _locked(name: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
 
 
+def _missing(packages: Iterable[str], lock: str) -> set[str]:
+    """Return the packages of which no distribution is in a lock."""
+    distributions = packages_distributions()
+    locked = _locked(lock)
+    return {
+        package
+        for package in packages
+        if not {name.lower().replace("_", "-") for name in distributions.get(package, [package])}
+        & locked
+    }
+
+
 @pytest.mark.parametrize("service", NAMES)
 def test_an_image_has_everything_that_its_service_imports(service: str) -> None:
-    distributions = packages_distributions()
-    needed = {
-        package: {name.lower().replace("_", "-") for name in distributions[package]}
-        for package in _imported(service)
-    }
-    locked = _locked(service)
+    assert _missing(_imported(service), service) == set()
 
-    assert {package for package, names in needed.items() if not names & locked} == set()
+
+def test_developers_and_ci_have_everything_that_tests_and_tools_import() -> None:
+    imported = {
+        name.partition(".")[0]
+        for module in modules()
+        if not module.path.startswith(".ci/")  # has a lock of its own
+        for node in ast.walk(module.tree)
+        for name in _names(node)
+    }
+    ours = {*OURS, "bench", "deploy", "tests"}
+
+    assert _missing(imported - ours - set(sys.stdlib_module_names), "test") == set()
+
+
+def _names(node: ast.AST) -> list[str]:
+    """Return the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 @pytest.mark.parametrize("service", NAMES)

@@ -39,7 +39,9 @@ async def test_positions_are_those_of_the_records_in_the_order_given(
 ) -> None:
     topics = [await make_topic(kafka_server.bootstrap, 3) for _ in range(2)]
     records = [
-        Record(topics[number % 2], b"key-%d" % (number % 7), b"%d" % number, (("h", b"v"), ("n", None)))
+        Record(
+            topics[number % 2], b"key-%d" % (number % 7), b"%d" % number, (("h", b"v"), ("n", None))
+        )
         for number in range(200)
     ]
     async with publishing(kafka_server.bootstrap) as publisher:
@@ -84,7 +86,10 @@ async def test_calls_at_the_same_time_do_not_mix_up_their_positions(
 ) -> None:
     topic = await make_topic(kafka_server.bootstrap, 2)
     calls = [
-        [Record(topic, None, b"%d.%d" % (call, number), partition=number % 2) for number in range(20)]
+        [
+            Record(topic, None, b"%d.%d" % (call, number), partition=number % 2)
+            for number in range(20)
+        ]
         for call in range(30)
     ]
     async with publishing(kafka_server.bootstrap) as publisher:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -82,6 +84,29 @@ def test_a_delivery_parks_when_it_would_wait_too_long() -> None:
         start_all(lanes)
 
     assert taken == CAP + WAIT_MS_MAX / 1_000 * CAP
+
+
+def test_parked_deliveries_come_back_one_after_the_other() -> None:
+    """A slow lane's capacity is booked in advance: no two turns fall together, none is left out."""
+    lanes = make(queue_max=1000)
+    lane = lanes.lane("slow", 0)
+    lane.response_ms = 1_000.0
+    while lanes.offer(lane, 0, 0):
+        start_all(lanes)
+
+    away_ms = [lanes.book(lane, 0) for _ in range(8)]
+
+    assert away_ms[0] > WAIT_MS_MAX
+    assert [later - earlier for earlier, later in pairwise(away_ms)] == [1_000.0 / CAP] * 7
+
+
+def test_nobody_knows_when_a_sick_lane_has_a_turn() -> None:
+    """Its deliveries stay away longer each time instead."""
+    lanes = make()
+    lane = lanes.lane("hole", 0)
+    lane.timeouts_in_row = TIMEOUTS_TO_SICK
+
+    assert lanes.book(lane, 0) == 0
 
 
 def test_an_endpoint_that_holds_requests_is_probed_one_at_a_time() -> None:
