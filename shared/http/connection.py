@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_clock",
         "_exchange",
         "_first",
+        "_lost",
         "_owner",
         "_paused",
         "_transport",
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._answer = AnswerReader()
         self._exchange: Exchange | None = None
+        self._lost = False
         self._paused = False
         self._unsent: memoryview | None = None
 
@@ -113,6 +115,15 @@ class Connection(asyncio.Protocol):
         """Close at once and report nothing about the attempt."""
         self._exchange = None
         self.abort()
+
+    def forget(self) -> None:
+        """Take the connection for lost, if it opened at all: its opening was interrupted.
+
+        uvloop closes such a transport without telling its protocol, even if it is open already.
+        """
+        if self.opened_at:
+            self.abort()
+            self.connection_lost(None)
 
     def progress(self) -> str:
         """Return what the attempt is waiting for, in words."""
@@ -161,6 +172,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report an attempt that was under way, then that the socket is gone."""
+        if self._lost:
+            return
+        self._lost = True
         self.usable = False
         if self._exchange is not None:
             self._cut_off(self._exchange, "closed" if exc is None else "reset")

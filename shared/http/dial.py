@@ -29,6 +29,8 @@ _OUR_FAULT: Final = frozenset(
 _FINAL_KINDS: Final = frozenset({"tls", "local"})
 """Failures that the name's other addresses would share."""
 
+_HANDSHAKE_S_MIN: Final = 0.001  # the event loops refuse 0
+
 
 class Dialler:
     """Opens connections for attempts."""
@@ -55,8 +57,7 @@ class Dialler:
             share_s = (exchange.deadline_at - self._clock()) / (len(tried) - number)
             connection = connection_to(exchange.address)
             try:
-                async with asyncio.timeout(share_s):
-                    await self._open(exchange, address, connection)
+                await self._open(exchange, address, connection, share_s)
             except OSError as error:
                 if connection.opened_at:
                     return None  # it opened, and has told the attempt what became of it
@@ -67,40 +68,64 @@ class Dialler:
                 return None
         return failure
 
-    async def _open(self, exchange: Exchange, address: IPAddress, connection: Connection) -> None:
+    async def _open(
+        self, exchange: Exchange, address: IPAddress, connection: Connection, share_s: float
+    ) -> None:
         """Open ``connection``; raises OSError (which ssl.SSLError and TimeoutError are)."""
-        loop = asyncio.get_running_loop()
-        target = exchange.request.target
         exchange.step = "connect"
         began_at = self._clock()
-        sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+        sock = await _connect(address, exchange.request.target.port, share_s)
+        exchange.connected_at = self._clock()
+        exchange.connect_ms = (exchange.connected_at - began_at) * 1_000
+        left_s = max(share_s - (exchange.connected_at - began_at), _HANDSHAKE_S_MIN)
         try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, (str(address), target.port))
-            exchange.connected_at = self._clock()
-            exchange.connect_ms = (exchange.connected_at - began_at) * 1_000
-            if target.scheme == "http":
-                await loop.create_connection(lambda: connection, sock=sock)
-                return
-            exchange.step = "tls"
-            await loop.create_connection(
-                lambda: connection,
-                sock=sock,
-                ssl=self._tls,
-                server_hostname=target.host,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_S,
-            )
+            await self._hand_to_loop(exchange, sock, connection, left_s)
         except BaseException:
-            sock.close()
+            connection.forget()
             raise
+
+    async def _hand_to_loop(
+        self, exchange: Exchange, sock: socket.socket, connection: Connection, left_s: float
+    ) -> None:
+        """Make ``connection`` the protocol of ``sock``, which is the event loop's from here on.
+
+        No timeout may cancel this from outside: it could strike when the connection has opened and
+        sent its request. The handshake's own timeout cannot.
+        """
+        loop = asyncio.get_running_loop()
+        target = exchange.request.target
+        if target.scheme == "http":
+            await loop.create_connection(lambda: connection, sock=sock)
+            return
+        exchange.step = "tls"
+        await loop.create_connection(
+            lambda: connection,
+            sock=sock,
+            ssl=self._tls,
+            server_hostname=target.host,
+            ssl_handshake_timeout=left_s,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_S,
+        )
+
+
+async def _connect(address: IPAddress, port: int, share_s: float) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(share_s):
+            await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _explain(error: OSError, exchange: Exchange) -> Refusal:
     place = f"{exchange.address} port {exchange.request.target.port}"
     in_handshake = exchange.step == "tls"
     match error:
-        case TimeoutError():
+        case TimeoutError() | ConnectionAbortedError(errno=None):  # the latter: the handshake's own
             what = "the TLS handshake with" if in_handshake else "a connection to"
             return Refusal("timeout", f"no time left while waiting for {what} {place}")
         case ssl.SSLCertVerificationError():

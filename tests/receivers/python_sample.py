@@ -85,7 +85,7 @@ def main() -> None:
     """Serve until killed; the first line on stdout says on which ports."""
     servers = [ThreadingHTTPServer((HOST, 0), handler) for handler in (Receiver, Control)]
     ports = dict(zip(("port", "control_port"), (s.server_port for s in servers), strict=True))
-    print(json.dumps(ports), flush=True)  # noqa: T201 - its reader is a program
+    print(json.dumps(ports), flush=True)
     threading.Thread(target=servers[1].serve_forever, daemon=True).start()
     servers[0].serve_forever()
 

@@ -1,4 +1,4 @@
-"""Opening partitions of ``deliveries``: what was committed, and what ``attempts`` says of the rest."""
+"""Opening partitions of ``deliveries``: the commit, and what ``attempts`` says of the rest."""
 
 from __future__ import annotations
 

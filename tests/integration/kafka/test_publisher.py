@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from deploy.local.kafka import Kafka
 from shared.config import Settings
@@ -24,7 +25,7 @@ from shared.kafka.publisher import (
 )
 from shared.models.errors import Outage
 from shared.topics import BODY_BYTES_MAX, DEAD, DELIVERIES, Tiers, tier_topic
-from tests.integration.kafka.kit import make_topic, publishing, read_all
+from tests.integration.kafka.kit import admin, make_topic, publishing, read_all
 from tests.support.polling import until_true
 from tests.support.servers import KafkaServer, fresh_name
 
@@ -286,9 +287,5 @@ async def test_stopping_does_not_wait_for_a_broker_that_is_away(
 
 
 async def make_named(bootstrap: str, topic: str) -> None:
-    from aiokafka.admin import NewTopic
-
-    from tests.integration.kafka.kit import admin
-
     async with admin(bootstrap) as client:
         await client.create_topics([NewTopic(topic, 1, 1)])

@@ -4,11 +4,16 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 import pytest
 
+from shared.http.connection import Connection
+from shared.http.dial import Dialler
+from shared.http.exchange import Exchange
 from shared.http.transport import default_tls
 from tests.support.raw_server import OK, Peer, RawServer, answers, answers_and_closes, silence
 from tests.unit.shared.http.kit import (
@@ -20,6 +25,7 @@ from tests.unit.shared.http.kit import (
     unanswered,
     until,
 )
+from tests.unit.shared.http.test_connection import NotingOwner
 
 NAME = "hooks.example"
 
@@ -97,6 +103,36 @@ async def test_running_out_of_sockets_is_our_fault(monkeypatch: pytest.MonkeyPat
 
     assert outcome.kind == "local"
     assert outcome.message.endswith("too many open files")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_an_opening_that_is_interrupted_when_it_is_just_done_is_lost_and_told_once(
+    authority: Authority, scheme: str, dropped: bool
+) -> None:
+    tls = authority.server_tls("127.0.0.1") if scheme == "https" else None
+    async with RawServer(silence, tls=tls) as server:
+        owner, address = NotingOwner(), ip_address("127.0.0.1")
+        exchange = Exchange(post(server.url()), lambda _: None, time.monotonic())
+        exchange.dropped = dropped
+
+        class Interrupting(Connection):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                dialling.cancel()
+
+        dialler = Dialler(authority.client_tls(), time.monotonic)
+        dialling = asyncio.create_task(
+            dialler.dial(
+                exchange, (address,), lambda to: Interrupting(owner, exchange, to, time.monotonic)
+            )
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        await until(lambda: server.playing == 0, lambda: server.playing)
+
+    told = [] if dropped else ["settled"]
+    assert owner.heard == ["opened", *told, "lost"]
 
 
 # --- TLS ----------------------------------------------------------------------------------------
