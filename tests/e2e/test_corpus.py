@@ -19,15 +19,8 @@ from shared.rendering.javascript import RenderError, canonicalise
 from tests.support.json_corpus import documents
 from tests.support.polling import until
 from tests.support.producers import CODECS, Message, produce
-from tests.support.receivers import (
-    Received,
-    Sample,
-    ScriptedReceiver,
-    python_sample,
-    qr3_sample,
-    running,
-    xqr_sample,
-)
+from tests.support.receivers import Received, ScriptedReceiver
+from tests.support.samples import Sample, python_sample, qr3_sample, running, xqr_sample
 from tests.support.stack import Hooklane, Workspace
 
 SEED: Final = 20260315

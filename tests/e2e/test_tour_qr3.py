@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 
 from tests.support.producers import console_produce, produce
-from tests.support.receivers import is_signed, qr3_sample, running
+from tests.support.receivers import is_signed
+from tests.support.samples import qr3_sample, running
 from tests.support.stack import Hooklane, Json
 
 SECRET: Final = "my-secret-key-min-16-chars"
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.node
 
 async def test_the_guide_of_qr3_works_as_it_is_written(hooklane: Hooklane) -> None:
     """Create, event from Kafka, signed delivery at the sample, delivery log, test ping."""
-    workspace = await hooklane.workspace("qr3")
+    workspace = hooklane.demo("qr3")
     async with running(qr3_sample(logs_dir=hooklane.logs_dir, secret=SECRET)) as sample:
         # POST /v1/webhooks, the guide's body but for the host.
         body = {"url": sample.url, "events": ["qr.scanned", "qr.created"], "secret": SECRET}

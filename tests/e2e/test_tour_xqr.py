@@ -12,7 +12,8 @@ import pytest
 
 from deploy.local import ports
 from tests.support.producers import produce
-from tests.support.receivers import is_signed, running, xqr_sample
+from tests.support.receivers import is_signed
+from tests.support.samples import running, xqr_sample
 from tests.support.stack import Hooklane
 
 LINK: Final = {"short_code": "r7f3Kx", "country": "AT"}
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.node
 
 async def test_the_guide_of_xqr_works_as_it_is_written(hooklane: Hooklane) -> None:
     """Create, secret with the JWT, handler, test ping with the JWT, deliveries with the key."""
-    workspace = await hooklane.workspace("xqr")
+    workspace = hooklane.demo("xqr")
     port = ports.choose()
 
     # 1. Create a webhook endpoint

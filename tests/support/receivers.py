@@ -1,41 +1,33 @@
-"""Receivers of webhooks: a scripted one in process, and the guides' samples as programs.
+"""A receiver of webhooks that answers as it is told, and what is kept of each request.
 
-``ScriptedReceiver`` answers each path by its script (any status, slowly, never, with a reset) and
-keeps every request with its time of arrival. ``Sample`` is one of the programs in
-``tests/receivers``: the guides' own code, whose verdict on a request is the status it answers with.
-Signatures are checked here from the guides' words, without Hooklane's code.
+``ScriptedReceiver`` runs in the test's own process. It answers each path by its script (any status,
+slowly, never, with a reset) and keeps every request with its time of arrival. Signatures are
+checked from the guides' words, without Hooklane's code. The guides' own receivers, as programs, are
+in ``samples.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import itertools
 import json
-import os
-import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-import httpx
 import msgspec
 
 from deploy.local import ports
-from deploy.local.processes import Child
-from tests.support.polling import until, until_true
+from tests.support.polling import until_true
 
 TICK_S: Final = 0.001
 HEAD_BYTES_MAX: Final = 64 * 1024
-SAMPLES_DIR: Final = Path(__file__).resolve().parents[1] / "receivers"
 ARRIVES_WITHIN_S: Final = 15.0
-_numbers = itertools.count(1)
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,118 +223,11 @@ class ScriptedReceiver:
         return True
 
 
-class Sample(Child):
-    """A program of ``tests/receivers``. ``url`` is known once ``start()`` has returned."""
-
-    def __init__(
-        self, command: Sequence[str], path: str, *, logs_dir: Path, env: Mapping[str, str]
-    ) -> None:
-        super().__init__(
-            f"{Path(command[1]).stem}-{next(_numbers)}",
-            command,
-            logs_dir=logs_dir,
-            env={**os.environ, **env},
-            ready_within_s=20,
-        )
-        self._path = path
-        self._received: list[Received] = []
-        self._client = httpx.AsyncClient()
-        self._ports: dict[str, int] = {}
-
-    @property
-    def url(self) -> str:
-        """Return where the sample takes webhooks."""
-        return f"http://{ports.HOST}:{self._ports['port']}{self._path}"
-
-    async def is_ready(self) -> bool:
-        """Read the ports that the program prints on its first line."""
-        first, newline, _ = self.log_path.read_text(errors="replace").partition("\n")
-        if not newline:
-            return False
-        self._ports = json.loads(first)
-        return True
-
-    async def received(self) -> Sequence[Received]:
-        """Return every request that the sample has answered so far."""
-        control = f"http://{ports.HOST}:{self._ports['control_port']}/requests"
-        shown = await self._client.get(control, params={"after": len(self._received)})
-        self._received += [_received(item) for item in shown.json()]
-        return self._received
-
-    async def arrived(
-        self, count: int = 1, *, within_s: float = ARRIVES_WITHIN_S
-    ) -> Sequence[Received]:
-        """Wait until the sample has answered ``count`` requests, and return all of them."""
-        return await until(
-            self.received,
-            lambda received: len(received) >= count,
-            what=f"{count} requests at {self.name}",
-            within_s=within_s,
-        )
-
-    async def stop(self, *, grace_s: float | None = None) -> None:
-        """End the program."""
-        await self._client.aclose()
-        await super().stop(grace_s=grace_s)
-
-
-def qr3_sample(*, logs_dir: Path, secret: str) -> Sample:
-    """Return QR3's Express sample."""
-    return Sample(
-        ["node", str(SAMPLES_DIR / "qr3.mjs")],
-        "/webhooks/qr3",
-        logs_dir=logs_dir,
-        env={"QR3_WEBHOOK_SECRET": secret},
-    )
-
-
-def xqr_sample(*, logs_dir: Path, secret: str, port: int = 0) -> Sample:
-    """Return XQR's Express sample. Its guide wants the address first, so ``port`` may be given."""
-    return Sample(
-        ["node", str(SAMPLES_DIR / "xqr.mjs"), str(port)],
-        "/webhooks/xqr",
-        logs_dir=logs_dir,
-        env={"XQR_WEBHOOK_SECRET": secret},
-    )
-
-
-def python_sample(*, logs_dir: Path, secret: str) -> Sample:
-    """Return the Python sample of QR3's guide."""
-    return Sample(
-        [sys.executable, str(SAMPLES_DIR / "python_sample.py")],
-        "/webhooks/qr3",
-        logs_dir=logs_dir,
-        env={"QR3_WEBHOOK_SECRET": secret},
-    )
-
-
-@contextlib.asynccontextmanager
-async def running(sample: Sample) -> AsyncIterator[Sample]:
-    """Run a sample for the length of the block."""
-    await sample.start()
-    try:
-        yield sample
-    finally:
-        await sample.stop()
-
-
 def _parsed(head: bytes) -> tuple[str, dict[str, str]]:
     """Return the path and the headers, names in lower case, of a request's head."""
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     pairs = (line.partition(":") for line in lines)
     return first.split(" ")[1], {name.lower(): value.strip() for name, _, value in pairs}
-
-
-def _received(item: Mapping[str, Any]) -> Received:
-    """Return what a sample noted of a request; its headers are a flat list."""
-    names, values = item["headers"][::2], item["headers"][1::2]
-    return Received(
-        path=item["path"],
-        headers={name.lower(): value for name, value in zip(names, values, strict=True)},
-        body=base64.b64decode(item["body"]),
-        status=item["status"],
-        arrived_s=item["arrived_ms"] / 1000,
-    )
 
 
 def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:

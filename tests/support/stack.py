@@ -8,6 +8,7 @@ customer: the two HTTP APIs, the topic ``events``, and topics that are open to r
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from services.gateway.wiring import Parts, open_parts
 from shared.config import load
 from shared.profiles.profile import BUILT_IN
 from tests.support.polling import WITHIN_S, until
-from tests.support.producers import Message, Position
+from tests.support.producers import Message
 
 RETRY_TIERS: Final = "250ms,500ms,1s,2s,5s,30s,1m,5m,30m,2h,5h,10h,14h,20h,24h"
 PARTITIONS: Final = 4  # of each topic: enough to be several, and a third of the start-up
@@ -77,11 +78,6 @@ class Workspace(NamedTuple):
         """Enable an endpoint again."""
         changed: Json = await self.call("PATCH", f"/v1/webhooks/{endpoint_id}", {"is_active": True})
         return changed
-
-    async def ping(self, endpoint_id: str) -> Json:
-        """Send a test ping, as QR3's guide has it."""
-        pinged: Json = await self.call("POST", f"/v1/webhooks/{endpoint_id}/ping")
-        return pinged
 
     async def deliveries(self, endpoint_id: str) -> list[Json]:
         """Return an endpoint's log, newest first (its first ``PAGE`` rows)."""
@@ -178,8 +174,8 @@ class Hooklane:
             account["id"], profile, account["api_key"], account.get("jwt", ""), self._http
         )
 
-    async def publish(self, *messages: Message) -> list[Position]:
-        """Produce messages to ``events``; returns where they went, once all are acknowledged."""
+    async def publish(self, *messages: Message) -> None:
+        """Produce messages to ``events``; returns when Kafka has acknowledged all of them."""
         sending = [
             await self._producer.send(
                 self.events_topic,
@@ -191,7 +187,7 @@ class Hooklane:
             )
             for message in messages
         ]
-        return [Position((await future).partition, (await future).offset) for future in sending]
+        await asyncio.gather(*sending)
 
     async def topic(self, name: str) -> TopicLog:
         """Return what a topic holds."""

@@ -40,11 +40,6 @@ INDEXES: Final = (
     ),
     Index(
         collection=ATTEMPTS,
-        keys=(("event_id", ASCENDING),),
-        serves="GET /v1/events/{id}: what became of an event",
-    ),
-    Index(
-        collection=ATTEMPTS,
         # Read backwards. Not DESCENDING: the development server loses rows of such a range when a
         # bound is the beginning of their ids.
         keys=(("status", ASCENDING), ("_id", ASCENDING)),
@@ -151,15 +146,6 @@ class AttemptLog:
         with outages():
             found = await self._collection.find_one({"_id": f"{endpoint_id}:{delivery_id}"})
         return None if found is None else _row(found)
-
-    async def of_event(
-        self, workspace_id: str, event_id: str, *, limit: int
-    ) -> tuple[AttemptRow, ...]:
-        """Return up to ``limit`` attempts to deliver an event, earliest first; raises Outage."""
-        where = {"event_id": event_id, "workspace_id": workspace_id}
-        with outages():
-            found = await self._collection.find(where).limit(limit).to_list(limit)
-        return tuple(sorted((_row(document) for document in found), key=lambda row: row.id))
 
     async def _newest(self, where: Document, limit: int) -> list[Document]:
         rows = self._collection.find(where).sort("_id", DESCENDING)

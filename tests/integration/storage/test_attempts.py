@@ -190,19 +190,6 @@ async def test_a_filter_that_finds_little_reads_a_bounded_number_of_rows_for_a_p
     ]
 
 
-async def test_the_attempts_of_an_event_are_found_for_its_workspace_alone(
-    log: AttemptLog,
-) -> None:
-    first = row(1, event_id="evt_x", endpoint_id="wh_2", status="failed")
-    retry = row(2, event_id="evt_x", endpoint_id="wh_2", attempt=2)
-    other = row(3, event_id="evt_x", workspace_id="ws_2")
-    await insert(log, retry, other, first, row(4))
-
-    found = await log.of_event("ws_1", "evt_x", limit=10)
-    assert [one.attempt for one in found] == [first, retry]
-    assert len(await log.of_event("ws_1", "evt_x", limit=1)) == 1
-
-
 async def test_rows_go_when_their_time_is_over(log: AttemptLog, mongo: Mongo) -> None:
     await insert(log, row(0, started_ms=NOON_MS))
     document = await mongo.collection(module.ATTEMPTS).find_one({})
