@@ -206,8 +206,9 @@ class Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Write the body on, piece by piece, until the receiver's side is full or all is out."""
-        while self._unsent is not None and self.usable and not self._paused:
-            piece, rest = self._unsent[:BODY_BYTES_WHOLE_MAX], self._unsent[BODY_BYTES_WHOLE_MAX:]
+        size = BODY_BYTES_WHOLE_MAX
+        while self._unsent is not None and not self._paused and not self._transport.is_closing():
+            piece, rest = self._unsent[:size], self._unsent[size:]
             self._unsent = rest or None
             self._transport.write(piece)
 

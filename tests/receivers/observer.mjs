@@ -1,11 +1,11 @@
 // What the sample receivers share: the least around a guide's sample that lets a test look on.
 //
-// `observe(app, bodyOf)` is mounted BEFORE the sample code and changes nothing that it sees. It notes
-// each request when it has been answered: headers as received (flat list of names and values), the
-// bytes of the body, and the status that the sample answered with. `serve(app, ports)` listens, on
-// ports from the command line or any free ones, and prints ONE line of JSON on stdout:
-// {"port": …, "control_port": …}. The sample itself prints below it. GET /requests?after=N on the
-// control port answers with the requests from the Nth on.
+// `observe(app, bodyOf)` is mounted BEFORE the sample code and changes nothing that it sees. It
+// notes each request when it has been answered: headers as received (a flat list of names and
+// values), the bytes of the body, and the status that the sample answered with. `serve(app, ports)`
+// listens, on the ports of the command line or any free ones, and prints ONE line of JSON on
+// stdout: {"port": ..., "control_port": ...}; what the sample prints comes below it. On the control
+// port, GET /requests?after=N answers with the requests from the Nth on.
 import { createServer } from "node:http";
 
 const HOST = "127.0.0.1";

@@ -1,4 +1,4 @@
-// QR3's sample receiver: the guide's code between the two rules, inside the least of an Express app.
+// QR3's sample receiver: the guide's code between the two rules, in the least of an Express app.
 //
 // The guide's sample is TypeScript and Node 20 cannot strip types, so the type annotations are
 // removed: `: string` of the three parameters, `: boolean` of the function, and `as string` behind

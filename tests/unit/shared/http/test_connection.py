@@ -16,13 +16,19 @@ class NotingTransport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.backlog = 0
+        self.dies_after = 1_000
         self.closed: list[str] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
+        if len(self.written) == self.dies_after:
+            self.closed.append("by the peer")
 
     def get_write_buffer_size(self) -> int:
         return self.backlog
+
+    def is_closing(self) -> bool:
+        return bool(self.closed)
 
     def close(self) -> None:
         self.closed.append("close")
@@ -85,6 +91,14 @@ def test_a_large_body_waits_while_the_receiver_is_full() -> None:
 
     assert b"".join(transport.written).partition(b"\r\n\r\n")[2] == body
     assert max(map(len, transport.written)) <= 65_536
+
+
+def test_a_body_is_not_written_on_into_a_dead_connection() -> None:
+    connection, transport, _, _ = dialled(b"z" * 1_000_000)
+    transport.dies_after = 3
+    connection.connection_made(transport)
+
+    assert len(transport.written) == 3
 
 
 def test_a_body_is_not_written_on_after_its_answer_came() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from shared.observe import health
 from shared.observe.health import HealthServer, Pulse
@@ -47,6 +49,27 @@ def test_liveness_ends_with_the_beats(
     assert status(server, "/health/live") == 200
     monkeypatch.setattr(pulse, "silent_s", lambda: health.STUCK_AFTER_S + 0.001)
     assert status(server, "/health/live") == 503
+
+
+def test_a_stuck_loop_is_reported_once_for_each_time(
+    server: HealthServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the stacks of all threads, which is much to repeat every second."""
+    monkeypatch.setattr(health, "_WATCH_EVERY_S", 0.001)
+    spells = [*[99.0] * 5, *[0.0] * 2, *[99.0] * 5]
+    seen = threading.Event()
+
+    def silent_s() -> float:
+        if not spells:
+            seen.set()
+            return 0.0
+        return spells.pop()
+
+    with structlog.testing.capture_logs() as lines:
+        monkeypatch.setattr(pulse, "silent_s", silent_s)
+        assert seen.wait(20)
+    assert [line["event"] for line in lines] == ["loop_stuck", "loop_stuck"]
+    assert "MainThread" in lines[0]["stacks"]
 
 
 @pytest.mark.parametrize(

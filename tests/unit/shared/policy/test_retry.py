@@ -120,6 +120,11 @@ def test_a_date_asks_for_the_time_until_then(seconds: int) -> None:
         assert retry_after_ms(format_datetime(moment, usegmt=True), NOW_MS) == seconds * 1000
 
 
+def test_a_date_that_has_passed_asks_for_nothing() -> None:
+    assert retry_after_ms("Sun, 15 Mar 2026 09:59:59 GMT", NOW_MS) == 0
+    assert retry_after_ms("Sun, 15 Mar 2026 10:00:01 GMT", NOW_MS) == 1_000
+
+
 DATE_PARTS = st.sampled_from(
     [
         "Wed,",
