@@ -10,6 +10,9 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --no-header --no-annotate \
 AS_TESTED := -c requirements/test.txt
 UPGRADED := $(if $(UPGRADE),--upgrade)
 
+# Tests without servers may run side by side; the others share one Kafka and one MongoDB.
+PURE := tests/unit tests/architecture
+
 # The first Python that is new enough; empty if there is none.
 find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
 	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
@@ -27,7 +30,8 @@ run: setup ## Run all of Hooklane here, with its Kafka and MongoDB (Ctrl-C stops
 	@exec $(BIN)/python -m deploy.local run
 
 test: setup-test ## Unit and integration tests, a few minutes
-	@exec $(BIN)/python -m pytest -m "not slow and not node"
+	@$(BIN)/python -m pytest -n 2 -m "not node" $(PURE)
+	@exec $(BIN)/python -m pytest -m "not slow and not node" $(addprefix --ignore=,$(PURE))
 
 test-all: setup-test ## Every test: with Node.js receivers and the slow crash rounds
 	@exec $(BIN)/python -m pytest

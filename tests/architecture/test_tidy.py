@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -261,6 +262,14 @@ def test_a_decision_has_every_part_and_is_in_the_index(name: str) -> None:
     assert parts == ["Context", "Decision", "Consequences", "Alternatives"]
     assert re.search(r"^Status: .+ · Date: ", text, re.MULTILINE)
     assert f"decisions/{name})" in (ROOT / "docs/README.md").read_text(encoding="utf-8")
+
+
+def test_the_licence_is_the_one_that_the_package_declares() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8").split()
+
+    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    assert text[:4] == ["Apache", "License", "Version", "2.0,"]
 
 
 def test_the_packages_are_those_that_the_wheel_names() -> None:

@@ -232,6 +232,16 @@ async def test_a_repeat_is_finished_and_not_sent(worker: Worker) -> None:
     assert worker.engine.open_records == 0
 
 
+async def test_a_delivery_that_has_ended_is_not_tried_again(worker: Worker) -> None:
+    """A repeat of its first attempt has succeeded; the retry of the first copy comes too late."""
+    await worker.read(0, event_id="evt_1")
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    await worker.read(1, event_id="evt_1", attempt=2)
+    assert worker.sender.started == 1
+    assert worker.committed() == 2
+
+
 async def test_what_the_journal_knows_is_not_sent(worker: Worker) -> None:
     known = [JournalEntry(5, finished("evt_0", offset=0))]
     worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory_size_max=100)

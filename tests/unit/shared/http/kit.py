@@ -124,13 +124,13 @@ async def unanswered(transport: Transport, request: OutgoingRequest) -> Unanswer
 
 
 async def until(holds: Callable[[], bool], state: Callable[[], object]) -> None:
-    """Wait until ``holds``, for 5 seconds at most; ``state`` tells what was seen last."""
+    """Wait until ``holds``, for 15 seconds at most; ``state`` tells what was seen last."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while not holds():  # noqa: ASYNC110 - what is waited for happens in another peer
                 await asyncio.sleep(0.002)
     except TimeoutError:
-        raise AssertionError(f"waited 5 s in vain; last seen: {state()}") from None
+        raise AssertionError(f"waited 15 s in vain; last seen: {state()}") from None
 
 
 class Authority:
