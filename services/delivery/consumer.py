@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
@@ -59,6 +59,7 @@ class Consumer:
         self._partitions: dict[int, Partition] = {}
         self._paused = False
         self._commit_lock = asyncio.Lock()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Consume until the runtime stops; then drain, commit and return."""
@@ -72,11 +73,12 @@ class Consumer:
         consuming = asyncio.create_task(self._consume())
         stopping = asyncio.create_task(self._runtime.stopping.wait())
         try:
-            done, _ = await asyncio.wait(
-                {consuming, stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done - {stopping}:
-                task.result()  # a loop that ended has failed: let it be known
+            loops: list[asyncio.Future[None]] = [consuming, self._failure, *tasks]
+            waited_for: set[asyncio.Future[Any]] = {stopping, *loops}
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            for loop in loops:
+                if loop.done():
+                    loop.result()  # a loop that ended has failed: let it be known
             await self._cancel(consuming)
             await self._drain()
         finally:
@@ -118,9 +120,13 @@ class Consumer:
         self._paused = False
         _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
 
+    def fail(self, error: Exception) -> None:
+        """End the worker: it owns partitions that it could not open."""
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
     async def _consume(self) -> None:
         while True:
-            self._runtime.beat()
             self._throttle()
             try:
                 fetched = await self._kafka.getmany(
@@ -214,7 +220,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer.give_up(tp.partition for tp in revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        await self._consumer.take_over(tp.partition for tp in assigned)
+        try:
+            await self._consumer.take_over(tp.partition for tp in assigned)
+        except Exception as error:  # aiokafka would log it, and nobody would read the partitions
+            self._consumer.fail(error)
+            raise
 
 
 def _offset(commit: Commit) -> OffsetAndMetadata:

@@ -323,11 +323,22 @@ class Engine:
         elif isinstance(outcome, Unanswered) and outcome.kind == "local":
             self._on_local_failure(delivery, outcome)
         else:
-            settlement = settle(origin, destination, sent, outcome, _now_ms())
-            _count(settlement.attempt)
-            self._push(_Result(delivery, settlement.attempt, settlement.follow_up))
+            self._settle(delivery, destination, sent, outcome)
         self._moved.set()
         self._pump()
+
+    def _settle(
+        self, delivery: Delivery, destination: Destination, sent: Sent, outcome: Outcome
+    ) -> None:
+        """Have what follows published; a fault of ours must not leave a delivery open for ever."""
+        try:
+            settlement = settle(delivery.origin, destination, sent, outcome, _now_ms())
+        except Exception:
+            _log.exception("settling_failed", endpoint_id=delivery.origin.endpoint_id)
+            self._park(delivery, _now_ms())
+            return
+        _count(settlement.attempt)
+        self._push(_Result(delivery, settlement.attempt, settlement.follow_up))
 
     def _on_local_failure(self, delivery: Delivery, outcome: Unanswered) -> None:
         """Our own fault (no socket left, or the worker stops): no attempt counts."""
@@ -345,6 +356,7 @@ class Engine:
         else:
             tier = self._tiers.at_least(PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)])
         metrics.PARKED.inc()
+        delivery.partition.memory.parked(delivery.origin.endpoint_id, meta)
         self._push(_Result(delivery, None, park(meta, tier, now_ms)))
 
     def _discard(self, delivery: Delivery, reason: str, now_ms: int) -> None:

@@ -31,14 +31,19 @@ class Memory:
         return len(self._seen)
 
     def is_new(self, endpoint_id: str, meta: DeliveryMeta) -> bool:
-        """Return whether this record was not seen before, and remember it."""
+        """Return whether this record was not seen before, and remember its attempt as begun."""
         key = _key(endpoint_id, meta.event_id, meta.trigger)
-        stage = (meta.attempt, meta.parks)
         seen = self._seen.get(key)
-        if seen is not None and stage <= seen:
+        if seen is not None and (meta.attempt, meta.parks) <= seen:
             return False
-        self._remember(key, stage)
+        self._remember(key, (meta.attempt, FINAL))
         return True
+
+    def parked(self, endpoint_id: str, meta: DeliveryMeta) -> None:
+        """Let the copy of a record that is put aside come back: its attempt was not made."""
+        key = _key(endpoint_id, meta.event_id, meta.trigger)
+        if self._seen.get(key) == (meta.attempt, FINAL):
+            self._remember(key, (meta.attempt, meta.parks))
 
     def ended(self, attempt: Attempt | Finished) -> None:
         """Remember that an attempt is done, and whether the delivery ended with it."""

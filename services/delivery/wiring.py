@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from shared.policy.addresses import EgressPolicy
 from shared.policy.matching import Registry
 from shared.policy.retry import RetryPolicy
 from shared.profiles.profile import load_profiles
-from shared.runtime import Runtime
+from shared.runtime import Runtime, beat_until
 from shared.signing.keyring import Keyring
 from shared.topics import ATTEMPTS, DELIVERIES, ENDPOINTS
 
@@ -87,6 +88,8 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         response_bytes_max=settings.response_body_bytes_max,
     )
     async with AsyncExitStack() as closing:
+        beating = asyncio.create_task(beat_until(asyncio.Event(), runtime))
+        closing.callback(beating.cancel)
         closing.push_async_callback(transport.close)
         for part in (publisher, reader, journal):
             closing.push_async_callback(part.stop)

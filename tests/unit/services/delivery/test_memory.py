@@ -27,11 +27,27 @@ def test_deliveries_differ_by_endpoint_event_and_trigger() -> None:
 
 def test_the_next_attempt_and_the_return_from_parking_are_new() -> None:
     memory = Memory(10)
-    assert memory.is_new("wh_1", meta())
-    assert memory.is_new("wh_1", meta(parks=1))
-    assert memory.is_new("wh_1", meta(parks=2))
+    for record in (meta(), meta(parks=1), meta(parks=2)):
+        assert memory.is_new("wh_1", record)
+        memory.parked("wh_1", record)
     assert memory.is_new("wh_1", meta(attempt=2))
+    memory.parked("wh_1", meta(attempt=2))
     assert memory.is_new("wh_1", meta(attempt=2, parks=1))
+
+
+def test_a_parked_copy_is_a_repeat_once_the_attempt_was_made() -> None:
+    """After a crash the original may be read and sent again while its copy waits in a tier."""
+    memory = Memory(10)
+    assert memory.is_new("wh_1", meta())
+    memory.ended(attempt(attempt=1, final=False))
+    assert not memory.is_new("wh_1", meta(parks=1))
+
+
+def test_parking_is_no_news_of_an_attempt_that_is_done() -> None:
+    memory = Memory(10)
+    memory.ended(attempt(attempt=1, final=True))
+    memory.parked("wh_1", meta())
+    assert not memory.is_new("wh_1", meta(parks=1))
 
 
 def test_what_is_behind_of_what_was_seen_is_a_repeat() -> None:
@@ -60,6 +76,7 @@ def test_a_delivery_that_has_ended_has_no_next_attempt() -> None:
 def test_late_news_of_an_earlier_attempt_changes_nothing() -> None:
     memory = Memory(10)
     memory.is_new("wh_1", meta(attempt=3))
+    memory.parked("wh_1", meta(attempt=3))
     memory.ended(finished(attempt=1, final=False))
     assert memory.is_new("wh_1", meta(attempt=3, parks=1))
     memory.ended(finished(attempt=3, final=True))
@@ -108,7 +125,10 @@ def test_only_what_was_seen_or_overtaken_is_called_a_repeat(
         if is_record:
             overtaken = any((number, parks) <= stage for stage in seen.get(event_id, ()))
             settled = number <= over.get(event_id, 0)
-            if not memory.is_new("wh_1", meta(event_id, attempt=number, parks=parks)):
+            record = meta(event_id, attempt=number, parks=parks)
+            if memory.is_new("wh_1", record):
+                memory.parked("wh_1", record)
+            else:
                 assert overtaken or settled
             seen.setdefault(event_id, set()).add((number, parks))
         else:

@@ -200,6 +200,8 @@ class World(RuleBasedStateMachine):
         copy = self.working[offset]
         final = outcome == "success" or (outcome == "failure" and copy.attempt == ATTEMPTS_MAX)
         if outcome == "parked":
+            record = meta(copy.event_id, attempt=copy.attempt, parks=copy.parks)
+            self.partition.memory.parked("wh_1", record)
             self.tier.append(copy._replace(parks=copy.parks + 1))
         elif not final:
             self.tier.append(Copy(copy.event_id, copy.attempt + 1, 0))
