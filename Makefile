@@ -11,7 +11,9 @@ AS_TESTED := -c requirements/test.txt
 UPGRADED := $(if $(UPGRADE),--upgrade)
 
 # Tests without servers may run side by side; the others share one Kafka and one MongoDB.
+# The end-to-end tests come last: their stack stands until the run ends.
 PURE := tests/unit tests/architecture
+SERVED := tests/integration tests/docs tests/e2e
 
 # The first Python that is new enough; empty if there is none.
 find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
@@ -31,10 +33,10 @@ run: setup ## Run all of Hooklane here, with its Kafka and MongoDB (Ctrl-C stops
 
 test: setup-test ## Unit and integration tests, a few minutes
 	@$(BIN)/python -m pytest -n 2 -m "not node" $(PURE)
-	@exec $(BIN)/python -m pytest -m "not slow and not node" $(addprefix --ignore=,$(PURE))
+	@exec $(BIN)/python -m pytest -m "not slow and not node" $(SERVED)
 
 test-all: setup-test ## Every test: with Node.js receivers and the slow crash rounds
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest $(PURE) tests/slow $(SERVED)
 
 lint: setup-test ## Style, formatting, and who may import whom
 	@$(BIN)/ruff check .
