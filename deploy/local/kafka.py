@@ -121,7 +121,7 @@ class Kafka(Child):
         ]
         formatter = Child(
             "kafka-format",
-            [*command, *tool, "--cluster-id", _new_cluster_id()],
+            [*command, *tool, f"--cluster-id={_new_cluster_id()}"],  # it may begin with a dash
             logs_dir=self.log_path.parent,
             cwd=self._state_dir,
         )
