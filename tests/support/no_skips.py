@@ -6,9 +6,13 @@ On a developer's machine a test may be skipped for want of a tool; CI installs a
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import pytest
 
+SKIPPED_FILES: Final = "skipped_files"
 _skipped: list[str] = []
+_skipped_files: list[str] = []
 _ran: list[str] = []
 
 
@@ -23,17 +27,27 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Note whole files that were skipped."""
     if report.skipped:
-        _skipped.append(f"{report.nodeid}: {report.longrepr}")
+        _skipped_files.append(f"{report.nodeid}: {report.longrepr}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Turn a pass with skipped tests, or without any, into a failure."""
-    if session.exitstatus == pytest.ExitCode.OK and (_skipped or not _ran):
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # one of xdist's workers: it tells, the controller judges
+        output[SKIPPED_FILES] = _skipped_files
+    elif session.exitstatus == pytest.ExitCode.OK and (_skipped or _skipped_files or not _ran):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker skipped while it collected (tests' reports come by themselves)."""
+    output = getattr(node, "workeroutput", {})  # none of one that crashed
+    _skipped_files.extend(output.get(SKIPPED_FILES, ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which they were."""
-    for line in _skipped:
+    for line in dict.fromkeys((*_skipped, *_skipped_files)):
         terminalreporter.write_line(f"SKIPPED IN CI, WHICH FAILS IT: {line}")
