@@ -148,8 +148,11 @@ class Connection(asyncio.Protocol):
         if first is None or first.dropped:
             self.abort()
             return
+        step_ms = (self.opened_at - first.step_at) * 1_000
         if first.step == "tls":
-            first.tls_ms = (self.opened_at - first.connected_at) * 1_000
+            first.tls_ms = step_ms
+        else:
+            first.connect_ms = step_ms
         self.begin(first)
 
     def data_received(self, data: bytes) -> None:

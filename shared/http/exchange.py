@@ -37,15 +37,15 @@ class Busy(Protocol):
 class Exchange:
     """An attempt's state. Names ending in ``_at`` are the clock's seconds, 0 for not yet.
 
-    ``step`` is how far the attempt is while no ``connection`` carries it. ``resent`` says that a
-    reused connection died under it before the first byte came, and that it is on its second one.
-    ``dropped`` tells a connection that opens too late that there is nothing left to send.
+    ``step`` is how far the attempt is while no ``connection`` carries it, and ``step_at`` since
+    when. ``resent`` says that a reused connection died under it before the first byte came, and
+    that it is on its second one. ``dropped`` tells a connection that opens too late that there is
+    nothing left to send.
     """
 
     __slots__ = (
         "address",
         "connect_ms",
-        "connected_at",
         "connection",
         "deadline_at",
         "dialling",
@@ -58,6 +58,7 @@ class Exchange:
         "reused",
         "started_at",
         "step",
+        "step_at",
         "tls_ms",
     )
 
@@ -68,7 +69,6 @@ class Exchange:
         self.done = done
         self.started_at = now
         self.deadline_at = now + request.timeout_ms / 1_000
-        self.connected_at = 0.0
         self.first_byte_at = 0.0
         self.dns_ms = 0.0
         self.connect_ms = 0.0
@@ -80,6 +80,12 @@ class Exchange:
         self.connection: Busy | None = None
         self.dialling: asyncio.Task[None] | None = None
         self.step: Step = "queue"
+        self.step_at = now
+
+    def enter(self, step: Step, now: float) -> None:
+        """Note that the attempt goes on to ``step``."""
+        self.step = step
+        self.step_at = now
 
     def timing(self, now: float) -> Timing:
         """Return where the time went, up to ``now``."""

@@ -239,7 +239,7 @@ class Transport:
         if self._has_room():
             self._start_dialling(exchange)
             return
-        exchange.step = "queue"
+        exchange.enter("queue", self._clock())
         self._queue[exchange] = None
         oldest = self._idle.pop_oldest()
         if oldest is not None:
@@ -269,10 +269,9 @@ class Transport:
             self._fail(exchange, refusal.kind, refusal.message)
 
     async def _connect(self, exchange: Exchange) -> Refusal | None:
-        exchange.step = "dns"
-        began_at = self._clock()
+        exchange.enter("dns", self._clock())
         vetted = await self._names.resolve(exchange.request.target)
-        exchange.dns_ms = (self._clock() - began_at) * 1_000
+        exchange.dns_ms = (self._clock() - exchange.step_at) * 1_000
         if isinstance(vetted, Refusal):
             return vetted
         return await self._dialler.dial(

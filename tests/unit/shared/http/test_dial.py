@@ -1,12 +1,13 @@
 """Opening connections: address after address, TLS to the name, and whose fault a failure is."""
 
 import asyncio
-import errno
+import os
+import resource
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 
 import pytest
@@ -92,23 +93,35 @@ async def test_only_so_many_addresses_of_a_name_are_tried() -> None:
     assert (outcome.kind, outcome.address) == ("connect", "127.0.0.5")
 
 
-async def test_running_out_of_sockets_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_socket(*_: object) -> socket.socket:
-        raise OSError(errno.EMFILE, "Too many open files")
+@contextmanager
+def no_file_descriptor_left() -> Iterator[None]:
+    """Let nothing be opened, as where too much is open already."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_running_out_of_sockets_is_our_fault(scheme: str) -> None:
     async with RawServer(answers(OK)) as server, open_transport() as transport:
-        monkeypatch.setattr("shared.http.dial.socket.socket", no_socket)
-        outcome = await unanswered(transport, post(server.url()))
-        monkeypatch.undo()
+        with no_file_descriptor_left():
+            url = server.url().replace("http", scheme)
+            outcome = await unanswered(transport, post(url))
 
     assert outcome.kind == "local"
     assert outcome.message.endswith("too many open files")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("addresses", [1, 2])
 @pytest.mark.parametrize("dropped", [True, False])
 async def test_an_opening_that_is_interrupted_when_it_is_just_done_is_lost_and_told_once(
-    authority: Authority, scheme: str, dropped: bool
+    authority: Authority, scheme: str, addresses: int, dropped: bool
 ) -> None:
     tls = authority.server_tls("127.0.0.1") if scheme == "https" else None
     async with RawServer(silence, tls=tls) as server:
@@ -124,7 +137,9 @@ async def test_an_opening_that_is_interrupted_when_it_is_just_done_is_lost_and_t
         dialler = Dialler(authority.client_tls(), time.monotonic)
         dialling = asyncio.create_task(
             dialler.dial(
-                exchange, (address,), lambda to: Interrupting(owner, exchange, to, time.monotonic)
+                exchange,
+                (address,) * addresses,
+                lambda to: Interrupting(owner, exchange, to, time.monotonic),
             )
         )
         with pytest.raises(asyncio.CancelledError):
@@ -239,6 +254,20 @@ async def test_a_handshake_that_never_goes_on_is_a_timeout() -> None:
         assert outcome.kind == "timeout"
         assert "the TLS handshake with 127.0.0.1" in outcome.message
         await until(lambda: server.playing == 0, lambda: server.playing)
+
+
+async def test_the_next_address_is_tried_when_the_first_ones_handshake_has_used_its_share_up(
+    authority: Authority,
+) -> None:
+    resolver = FakeResolver({NAME: [["127.0.0.9", "127.0.0.1"]]})
+    async with (
+        tls_server(authority, NAME) as server,
+        open_transport(resolver, tls=authority.client_tls()) as transport,
+    ):
+        with socket.create_server(("127.0.0.9", server.port)):  # which nobody accepts from
+            answer = await answered(transport, post(server.url(host=NAME), timeout_ms=1_000))
+
+    assert answer.address == "127.0.0.1"
 
 
 async def test_a_large_body_arrives_whole_over_tls(authority: Authority) -> None:
