@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -26,10 +27,15 @@ import uvloop
 from shared.config import ConfigError, Settings, load
 from shared.observe.health import HealthServer, Pulse
 from shared.observe.logs import configure_logs
+from shared.profiles.profile import ProfileError
+from shared.signing.keyring import KeyringError
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
 CLOSE_WITHIN_S: Final = 5.0
+OPEN_FILES: Final = 65_536
+
+_UNUSABLE: Final = (ConfigError, KeyringError, ProfileError)  # whoever set it up can mend it
 
 _log = structlog.get_logger("runtime")
 
@@ -60,6 +66,7 @@ def run(name: str, main: Main) -> NoReturn:
     except ConfigError as error:
         sys.exit(f"hooklane-{name}: {error}")
     configure_logs(name, settings.log_level)
+    _allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(_supervised(settings, main)))
 
@@ -89,6 +96,9 @@ async def _supervised(settings: Settings, main: Main) -> int:
     except asyncio.CancelledError:
         _log.warning("stopped_at_once")
         return EXIT_FAILED
+    except _UNUSABLE as error:
+        _log.error("settings_unusable", error=str(error))
+        return EXIT_FAILED
     except Exception:
         _log.exception("failed")
         return EXIT_FAILED
@@ -97,6 +107,14 @@ async def _supervised(settings: Settings, main: Main) -> int:
             health.close()
     _log.info("stopped")
     return 0
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit, which is often 1,024: each connection to an endpoint is a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _on_signal(runtime: Runtime, task: asyncio.Future[None], patience_s: float) -> None:

@@ -24,6 +24,7 @@ from deploy.local.errors import LocalError
 from deploy.local.processes import Child
 
 LOG_DIR = "log"  # in the state folder
+TMP_DIR = "tmp"  # beside it: what a killed broker leaves behind does not pile up in /tmp
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 _NODE_ID = 1
 _OFFSETS_RETENTION_MINUTES = 10 * 365 * 24 * 60  # a stack left alone for weeks goes on where it was
@@ -53,7 +54,8 @@ class Kafka(Child):
         self._state_dir = state_dir
         self._wanted_port = port
         self._cache_dir = cache_dir or cache.default_dir()
-        self._java_flags = [*java.flags(optimise=optimise), *java_flags]
+        tmp_dir = f"-Djava.io.tmpdir={TMP_DIR}"
+        self._java_flags = [*java.flags(optimise=optimise), tmp_dir, *java_flags]
 
     @cached_property
     def port(self) -> int:
@@ -73,6 +75,7 @@ class Kafka(Child):
         quick_start = [f"-XX:AOTCache={archive}"] if archive.exists() else []
         command = [program, *self._java_flags, *quick_start, "-cp", class_path]
         self._write_config("server.properties", LOG_DIR)
+        self._empty_tmp_dir()
         if not (self._state_dir / LOG_DIR).exists():
             await self._format(command)
         return [*command, "kafka.Kafka", "server.properties"]
@@ -106,6 +109,11 @@ class Kafka(Child):
             (self._state_dir / name).write_text(lines)
         except OSError as error:
             raise LocalError(f"cannot write Kafka's state folder: {error}") from error
+
+    def _empty_tmp_dir(self) -> None:
+        tmp_dir = self._state_dir / TMP_DIR
+        shutil.rmtree(tmp_dir, ignore_errors=True)
+        tmp_dir.mkdir()
 
     async def _format(self, command: Sequence[str]) -> None:
         """Format aside and rename, so that an interrupted formatting is not taken for a log."""

@@ -14,6 +14,7 @@ Must not import aiokafka: records come in as ``Arrival`` and go out through the 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,6 +44,7 @@ few requests even when Kafka is slow to take the results."""
 
 FLUSH_EVERY_S: Final = 0.005
 SWEEP_EVERY_S: Final = 0.25
+_VISIBLE: Final = re.compile(r"[!-~]+")
 _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
 
 _log = structlog.get_logger("delivery")
@@ -318,9 +320,7 @@ class Engine:
             duration_ms=outcome.timing.total_ms,
             now_ms=_steady_ms(),
         )
-        if delivery.partition.revoked:
-            self._closed(delivery)
-        elif isinstance(outcome, Unanswered) and outcome.kind == "local":
+        if isinstance(outcome, Unanswered) and outcome.kind == "local":
             self._on_local_failure(delivery, outcome)
         else:
             self._settle(delivery, destination, sent, outcome)
@@ -452,13 +452,17 @@ def _is_timeout(outcome: Outcome) -> bool:
 
 
 def _read(arrival: Arrival) -> DeliveryMeta | None:
-    """Return the record's metadata, None where it has none that we can read."""
+    """Return the record's metadata, None where it has none that we can read.
+
+    The event id becomes a header: what is not visible ASCII would break out of its line.
+    """
     if not arrival.key or arrival.value is None:
         return None
     try:
-        return meta_of(tuple(arrival.headers))
+        meta = meta_of(tuple(arrival.headers))
     except (msgspec.DecodeError, TypeError):
         return None
+    return meta if meta is not None and _VISIBLE.fullmatch(meta.event_id) else None
 
 
 def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

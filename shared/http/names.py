@@ -124,9 +124,10 @@ class Names:
         for address in addresses:
             reason = blocked(address, self._policy)
             if reason is not None:
-                how = f"resolves to {address}" if host != str(address) else "is in a blocked range"
+                # Not which address: whoever owns the endpoint could map our network by its names.
+                how = "resolves to an address" if host != str(address) else "is"
                 advice = "allow it with HOOKLANE_EGRESS_ALLOW"
-                return Refusal("blocked", f"{host} {how} ({reason}); {advice}")
+                return Refusal("blocked", f"{host} {how} in a blocked range ({reason}); {advice}")
         return addresses
 
     def _localhost(self, host: str) -> Vetted:

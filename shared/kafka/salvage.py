@@ -6,10 +6,11 @@ raises again for ever: one bad batch stops a partition. After ``install``:
 
 * a header name that is not UTF-8 is read with replacement characters, so that its record, and those
   that the producer happened to put into the same batch, are handled like any other;
-* what cannot be decoded at all is replaced by ONE record without key and value, whose header
-  ``DAMAGED_HEADER`` says why and which offsets were lost. Nothing behind it is passed over: a batch
-  with a wrong checksum is not believed when it says where it ends, but ends where the next one
-  begins. Where no good one follows yet, it takes several such records, one for each fetch.
+* what cannot be decoded at all (or is a decompression bomb) is replaced by ONE record without key
+  and value, whose header ``DAMAGED_HEADER`` says why and which offsets were lost. Nothing behind it
+  is passed over: a batch with a wrong checksum is not believed when it says where it ends, but ends
+  where the next one begins. Where no good one follows yet, it takes several such records, one for
+  each fetch.
 
 This replaces two classes inside aiokafka (pinned exactly in ``pyproject.toml``); the tests with
 broken batches fail if an upgrade moves them.
@@ -24,6 +25,8 @@ import structlog
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records, memory_records
 from aiokafka.structs import ConsumerRecord
+
+from shared.kafka import unpacking
 
 DAMAGED_HEADER: Final = "hooklane-damaged"
 
@@ -126,6 +129,7 @@ class SalvagingRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 def install() -> None:
     """Make every aiokafka consumer of this process read on behind damaged batches."""
+    unpacking.bound()
     fetcher.MemoryRecords = SlicingRecords
     fetcher.PartitionRecords = SalvagingRecords
 

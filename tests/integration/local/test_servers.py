@@ -13,7 +13,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.local import ports
 from deploy.local.errors import LocalError
-from deploy.local.kafka import Kafka
+from deploy.local.kafka import LOG_DIR, Kafka
 from deploy.local.mongo import Mongo
 from deploy.local.processes import Child
 
@@ -43,6 +43,17 @@ async def test_what_kafka_acknowledged_survives_kill_9_on_the_same_port(tmp_path
 
         assert kafka.bootstrap == before
         assert await _consume(before) == RECORDS
+
+
+async def test_kafka_can_be_formatted_with_an_id_that_begins_with_a_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.kafka._new_cluster_id", lambda: f"-{'A' * 21}")
+    kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs")
+
+    await kafka.prepare()
+
+    assert "cluster.id=-AAAA" in (tmp_path / "kafka" / LOG_DIR / "meta.properties").read_text()
 
 
 async def test_kafka_keeps_its_log_for_the_next_run_on_another_port(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shared import runtime
 from shared.config import Settings
 from shared.observe import health
+from shared.signing.keyring import Keyring
 
 
 async def obeys(settings: Settings, own: runtime.Runtime) -> None:
@@ -24,6 +25,10 @@ async def ignores(settings: Settings, own: runtime.Runtime) -> None:
 
 async def fails(settings: Settings, own: runtime.Runtime) -> None:
     raise LookupError("the reason")
+
+
+async def opens(settings: Settings, own: runtime.Runtime) -> None:
+    Keyring.parse(settings.secret_keys)
 
 
 def _block_until_exists(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -142,6 +143,29 @@ def test_a_setting_that_cannot_be_used_is_one_line(start: Any) -> None:
     assert program.stderr.startswith("hooklane-program: HOOKLANE_PARTITIONS='many'")
     assert program.stderr.count("\n") == 1
     assert program.lines == []
+
+
+def test_a_key_ring_that_cannot_be_used_is_one_line(start: Any) -> None:
+    """It is found out when the service puts itself together."""
+    program = start("opens", HOOKLANE_SECRET_KEYS="k1:short")
+    assert program.exit_code() == 1
+    failed = program.lines[-1]
+    assert (failed["event"], failed["level"]) == ("settings_unusable", "error")
+    assert "32 bytes" in failed["error"]
+    assert "exception" not in failed
+
+
+def test_a_service_may_have_as_many_connections_as_the_system_allows(start: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        program = start("obeys")
+        program.read_until("starting")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)[0] > 4_096
+    program.signalled()
+    assert program.exit_code() == 0
 
 
 def test_a_busy_health_port_is_told_with_the_fix(start: Any) -> None:

@@ -328,6 +328,7 @@ async def test_a_change_of_the_endpoint_holds_from_the_next_request_on(worker: W
         (b"wh_1", b"{}", ((META_HEADER, b"nonsense"),)),
         (b"wh_1", b"{}", ((META_HEADER, b"\x98\xa1\xff" + bytes(7)),)),  # not UTF-8
         (b"wh_1", b"{}", ((META_HEADER, None),)),
+        (b"wh_1", b"{}", ((META_HEADER, encode_meta(meta(event_id="evt_1\r\nX: y"))),)),
         (b"wh_1", None, ((META_HEADER, encode_meta(meta())),)),
         (None, b"{}", ((META_HEADER, encode_meta(meta())),)),
         (None, None, (("hooklane-damaged", b"offsets 0 to 0"),)),

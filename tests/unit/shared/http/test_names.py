@@ -63,7 +63,8 @@ async def test_a_refusal_names_the_address_the_range_and_the_setting() -> None:
 
     assert refusal == Refusal(
         "blocked",
-        "a.example resolves to 10.0.0.1 (private network); allow it with HOOKLANE_EGRESS_ALLOW",
+        "a.example resolves to an address in a blocked range (private network); "
+        "allow it with HOOKLANE_EGRESS_ALLOW",
     )
 
 
@@ -95,7 +96,8 @@ async def test_localhost_is_the_loopback_addresses_that_are_allowed_and_nobody_i
     )
     assert await resolve(names_of(resolver), "localhost") == Refusal(
         "blocked",
-        "localhost resolves to 127.0.0.1 (loopback); allow it with HOOKLANE_EGRESS_ALLOW",
+        "localhost resolves to an address in a blocked range (loopback); "
+        "allow it with HOOKLANE_EGRESS_ALLOW",
     )
     assert resolver.asked == []
 

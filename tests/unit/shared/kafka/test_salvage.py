@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.kafka import salvage
+from shared.kafka import salvage, unpacking
 
 TP = TopicPartition("events", 0)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -26,12 +26,20 @@ CRC_FROM = 21  # the checksum covers everything from the attributes on
 LAST_OFFSET_DELTA_AT = 23
 
 
-def batch(base: int, count: int, *, codec: int = 0, bad_header_at: int | None = None) -> bytes:
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> None:
+    salvage.install()
+
+
+def batch(
+    base: int, count: int, *, codec: int = 0, bad_header_at: int | None = None, padding: int = 0
+) -> bytes:
     """Return a batch as a broker stores it; one record may have a header name that is no text."""
-    builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 1_000_000)
+    builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 1_000_000 + 2 * padding)
     for index in range(count):
         name = "stand-in" if index == bad_header_at else "name"
-        builder.append(index, 1_000 + index, b"k", b"%d" % (base + index), [(name, b"v")])
+        value = b"%d" % (base + index) + bytes(padding)
+        builder.append(index, 1_000 + index, b"k", value, [(name, b"v")])
     builder._buffer = builder._buffer.replace(b"stand-in", NOT_TEXT)
     stored = bytearray(builder.build())
     struct.pack_into(">q", stored, 0, base)
@@ -109,6 +117,15 @@ def test_a_batch_that_does_not_decompress_is_stepped_over_whole() -> None:
     records = read(bytes(broken) + batch(3, 1))
     assert offsets(records) == [3]
     assert "offsets 0 to 2 cannot be decoded" in reasons(records)[0]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+def test_a_decompression_bomb_is_stepped_over_without_being_unpacked(codec: str) -> None:
+    bomb = batch(0, 1, codec=CODECS[codec], padding=unpacking.UNPACKED_BYTES_MAX)
+    large = batch(1, 1, codec=CODECS[codec], padding=unpacking.UNPACKED_BYTES_MAX // 2)
+    records = read(bomb + large + batch(2, 1))
+    assert offsets(records) == [1, 2]
+    assert f"{codec}: damaged, or over 64 MiB" in reasons(records)[0]
 
 
 def test_a_damaged_batch_is_not_believed_about_its_end() -> None:
