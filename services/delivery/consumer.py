@@ -66,7 +66,7 @@ class Consumer:
         self._kafka.subscribe([self._topic], listener=_Listener(self))
         self._runtime.ready()
         tasks = [
-            asyncio.create_task(self._engine.run_flusher()),
+            asyncio.create_task(self._engine.run_outbox()),
             asyncio.create_task(self._engine.run_sweeper()),
             asyncio.create_task(self._commit_often()),
         ]

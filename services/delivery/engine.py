@@ -1,12 +1,7 @@
-"""The engine: takes records of ``deliveries``, sends them in their lanes, publishes what follows.
+"""The engine: takes records of ``deliveries``, sends them in their lanes, hands on what follows.
 
 No Task and no Future belongs to a delivery: the transport calls back, and the callback starts the
-next delivery of a lane. Results gather while a flush is under way and leave together with the next.
-
-Guarantees: what continues a delivery (the next attempt, the dead letter) is acknowledged before the
-attempt's record is produced; a delivery's offset is finished only after that record is
-acknowledged. A result whose partition was revoked meanwhile is dropped: whoever owns the partition
-now is responsible for it.
+next delivery of a lane. What came of it leaves through the ``Outbox``.
 
 Must not import aiokafka: records come in as ``Arrival`` and go out through the publisher.
 """
@@ -26,11 +21,11 @@ import structlog
 from services.delivery import metrics
 from services.delivery.destination import Destination, Destinations, Sent
 from services.delivery.lanes import STALL_MS_MIN, Lane, Lanes
-from services.delivery.partition import UNKNOWN, Partition
+from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
+from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, discard, park, settle
 from shared.http.messages import Outcome, OutgoingRequest, Timing, Unanswered
-from shared.kafka.publisher import Position, Record
-from shared.models.attempts import Attempt, encode_attempt
+from shared.models.attempts import Attempt
 from shared.models.deliveries import REASON_HEADER, TRIGGER_PING, DeliveryMeta, meta_of
 from shared.models.endpoints import EndpointState
 from shared.topics import Tiers, duration_ms
@@ -38,11 +33,6 @@ from shared.topics import Tiers, duration_ms
 PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", "5m"))
 """How long a delivery is put aside, by how often it was before."""
 
-UNRECORDED_MAX: Final = 250
-"""Results that are not in ``attempts`` yet: no request starts beyond it, so that a crash repeats
-few requests even when Kafka is slow to take the results."""
-
-FLUSH_EVERY_S: Final = 0.005
 SWEEP_EVERY_S: Final = 0.25
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
@@ -67,13 +57,6 @@ class Sender(Protocol):
         """Send."""
 
 
-class Sink(Protocol):
-    """Publishes records; returns when the broker has acknowledged all of them."""
-
-    async def publish(self, records: Sequence[Record]) -> list[Position]:
-        """Publish."""
-
-
 class View(Protocol):
     """The endpoints as this worker knows them, and how to bring that up to date."""
 
@@ -85,30 +68,6 @@ class Barrier(Protocol):
 
     async def catch_up(self) -> None:
         """Return when it does."""
-
-
-class Names(NamedTuple):
-    """Real topic names: ``prefix`` goes before the table's names."""
-
-    prefix: str
-    attempts: str
-
-
-class Delivery:
-    """A record being worked on."""
-
-    __slots__ = ("origin", "partition", "size")
-
-    def __init__(self, partition: Partition, origin: Origin) -> None:
-        self.partition = partition
-        self.origin = origin
-        self.size = len(origin.body)
-
-
-class _Result(NamedTuple):
-    delivery: Delivery
-    attempt: Attempt | None
-    follow_up: FollowUp | None
 
 
 class Engine:
@@ -132,16 +91,11 @@ class Engine:
         self._view = view
         self._barrier = barrier
         self._sender = sender
-        self._sink = sink
-        self._names = names
+        self._outbox = Outbox(sink=sink, names=names, closed=self._closed)
         self._tiers = tiers
         self._response_bytes_max = response_bytes_max
         self._sending: dict[tuple[int, int], Delivery] = {}
-        self._results: list[_Result] = []
-        self._unrecorded = 0
-        self._wake = asyncio.Event()
         self._moved = asyncio.Event()
-        self._flushing = False
         self._stopping = False
         self.open_records = 0
         self.open_bytes = 0
@@ -185,19 +139,9 @@ class Engine:
         """Start no further request."""
         self._stopping = True
 
-    async def run_flusher(self) -> None:
-        """Publish results for ever; what gathers during one flush leaves with the next."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            batch, self._results = self._results, []
-            self._flushing = True
-            await self._flush(batch)
-            self._unrecorded -= len(batch)
-            self._flushing = False
-            self._moved.set()
-            self._pump()
-            await asyncio.sleep(FLUSH_EVERY_S)
+    async def run_outbox(self) -> None:
+        """Publish what came of deliveries, for ever."""
+        await self._outbox.run(self._on_flushed)
 
     async def run_sweeper(self) -> None:
         """Park what waits in lanes that do not move, a few times a second, for ever."""
@@ -268,7 +212,7 @@ class Engine:
 
     def _pump(self) -> None:
         """Start what the lanes allow."""
-        while not self._stopping and self._unrecorded < UNRECORDED_MAX:
+        while not self._stopping and not self._outbox.full:
             turn = self._lanes.next()
             if turn is None:
                 return
@@ -337,8 +281,9 @@ class Engine:
             _log.exception("settling_failed", endpoint_id=delivery.origin.endpoint_id)
             self._park(delivery, _now_ms())
             return
-        _count(settlement.attempt)
-        self._push(_Result(delivery, settlement.attempt, settlement.follow_up))
+        if settlement.attempt.status != "success":
+            _log_failure(settlement.attempt)
+        self._outbox.put(Result(delivery, settlement.attempt, settlement.follow_up))
 
     def _on_local_failure(self, delivery: Delivery, outcome: Unanswered) -> None:
         """Our own fault (no socket left, or the worker stops): no attempt counts."""
@@ -357,11 +302,11 @@ class Engine:
             tier = self._tiers.at_least(PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)])
         metrics.PARKED.inc()
         delivery.partition.memory.parked(delivery.origin.endpoint_id, meta)
-        self._push(_Result(delivery, None, park(meta, tier, now_ms)))
+        self._outbox.put(Result(delivery, None, park(meta, tier, now_ms)))
 
     def _discard(self, delivery: Delivery, reason: str, now_ms: int) -> None:
         metrics.DISCARDED.inc()
-        self._push(_Result(delivery, discard(delivery.origin, reason, now_ms), None))
+        self._outbox.put(Result(delivery, discard(delivery.origin, reason, now_ms), None))
 
     def _quarantine(self, arrival: Arrival) -> None:
         """Put a record that is none of ours where it is kept."""
@@ -371,70 +316,24 @@ class Engine:
         self.open_records += 1
         self.open_bytes += delivery.size
         reason = (REASON_HEADER, b"unreadable")
-        self._push(
-            _Result(
+        self._outbox.put(
+            Result(
                 delivery, None, FollowUp("deliveries.dead", (*_present(arrival.headers), reason))
             )
         )
 
-    def _push(self, result: _Result) -> None:
-        self._results.append(result)
-        self._unrecorded += 1
-        self._wake.set()
-
-    async def _flush(self, batch: list[_Result]) -> None:
-        """Publish the follow-ups, then the attempts; then finish the offsets."""
-        batch = [result for result in batch if self._still_ours(result)]
-        follow_ups = [
-            Record(
-                self._names.prefix + result.follow_up.topic,
-                result.delivery.origin.endpoint_id.encode(),
-                result.delivery.origin.body,
-                result.follow_up.headers,
-            )
-            for result in batch
-            if result.follow_up is not None
-        ]
-        if follow_ups:
-            await self._sink.publish(follow_ups)
-        attempted = [(result, result.attempt) for result in batch if result.attempt is not None]
-        positions = await self._sink.publish(
-            [
-                Record(
-                    self._names.attempts,
-                    attempt.endpoint_id.encode(),
-                    encode_attempt(attempt),
-                    (),
-                    attempt.partition,
-                )
-                for _, attempt in attempted
-            ]
-        )
-        for (result, attempt), position in zip(attempted, positions, strict=True):
-            result.delivery.partition.memory.ended(attempt)
-            self._finish(result.delivery, position.offset)
-        for result in batch:
-            if result.attempt is None:
-                self._finish(result.delivery, UNKNOWN)
-
-    def _still_ours(self, result: _Result) -> bool:
-        if not result.delivery.partition.revoked:
-            return True
-        self._closed(result.delivery)
-        return False
-
-    def _finish(self, delivery: Delivery, journal_offset: int) -> None:
-        delivery.partition.finish(delivery.origin.offset, journal_offset)
-        self._closed(delivery)
+    def _on_flushed(self) -> None:
+        self._moved.set()
+        self._pump()
 
     def _closed(self, delivery: Delivery) -> None:
         self.open_records -= 1
         self.open_bytes -= delivery.size
 
     def _busy(self, partitions: set[Partition]) -> bool:
-        if self._results or self._flushing:
-            return True
-        return any(delivery.partition in partitions for delivery in self._sending.values())
+        return self._outbox.busy or any(
+            delivery.partition in partitions for delivery in self._sending.values()
+        )
 
 
 def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
@@ -469,20 +368,17 @@ def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], .
     return tuple((name, value or b"") for name, value in headers)
 
 
-def _count(attempt: Attempt) -> None:
-    metrics.ATTEMPTS.labels(attempt.error or str(attempt.status_code)).inc()
-    metrics.SECONDS.observe((attempt.response_time_ms or 0.0) / 1000)
-    if attempt.status != "success":
-        _log.info(
-            "attempt_failed",
-            endpoint_id=attempt.endpoint_id,
-            event_id=attempt.event_id,
-            attempt=attempt.attempt,
-            status_code=attempt.status_code,
-            error=attempt.error,
-            final=attempt.final,
-            next_attempt_ms=attempt.next_attempt_ms,
-        )
+def _log_failure(attempt: Attempt) -> None:
+    _log.info(
+        "attempt_failed",
+        endpoint_id=attempt.endpoint_id,
+        event_id=attempt.event_id,
+        attempt=attempt.attempt,
+        status_code=attempt.status_code,
+        error=attempt.error,
+        final=attempt.final,
+        next_attempt_ms=attempt.next_attempt_ms,
+    )
 
 
 def _now_ms() -> int:

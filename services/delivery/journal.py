@@ -30,13 +30,13 @@ class Journal:
     """Opens partitions: what was committed, and what the journal says about the rest."""
 
     def __init__(
-        self, *, bootstrap: str, group: str, deliveries: str, attempts: str, memory_size_max: int
+        self, *, bootstrap: str, group: str, deliveries: str, attempts: str, memory_size: int
     ) -> None:
         self._bootstrap = bootstrap
         self._group = group
         self._deliveries = deliveries
         self._attempts = attempts
-        self._memory_size_max = memory_size_max
+        self._memory_size = memory_size
         self._closing = AsyncExitStack()
 
     async def start(self) -> None:
@@ -67,7 +67,7 @@ class Journal:
         begins = await self._reader.beginning_offsets(list(sources.values()))
         ends = await self._reader.end_offsets(list(tps.values()))
         starts = {
-            tps[number]: journal_start(metadata, ends[tps[number]], self._memory_size_max)
+            tps[number]: journal_start(metadata, ends[tps[number]], self._memory_size)
             for number, (_, metadata) in committed.items()
         }
         entries = await self._read(starts, ends)
@@ -77,7 +77,7 @@ class Journal:
                 start=max(committed[number][0], begins[sources[number]]),
                 journal=entries[tps[number]],
                 journal_end=ends[tps[number]],
-                memory_size_max=self._memory_size_max,
+                memory_size=self._memory_size,
             )
             for number in numbers
         }

@@ -46,13 +46,13 @@ class Partition:
         start: int,
         journal: Iterable[JournalEntry],
         journal_end: int,
-        memory_size_max: int,
+        memory_size: int,
     ) -> None:
         self.number = number
         self.start = start
         self.closing = False
         self.revoked = False
-        self.memory = Memory(memory_size_max)
+        self.memory = Memory(memory_size)
         self._ledger = Ledger(start)
         self._journal_end = journal_end
         # Offsets of finished deliveries, each with that of its record in attempts, or a lower one:

@@ -12,9 +12,10 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 
 from services.delivery.consumer import FETCH_WAIT_MS, RECORDS_MAX, Consumer
 from services.delivery.destination import Destinations
-from services.delivery.engine import Engine, Names
+from services.delivery.engine import Engine
 from services.delivery.journal import Journal
 from services.delivery.lanes import Lanes
+from services.delivery.outbox import Names
 from shared.config import Settings
 from shared.http.ares import AresResolver
 from shared.http.transport import Transport
@@ -32,7 +33,7 @@ from shared.signing.keyring import Keyring
 from shared.topics import ATTEMPTS, DELIVERIES, ENDPOINTS
 
 SERVICE: Final = "delivery"
-MEMORY_SIZE_MAX: Final = 20_000  # recent deliveries remembered for each partition
+MEMORY_SIZE: Final = 10_000  # recent deliveries remembered for each partition, at least
 QUEUE_SHARE: Final = 4  # one lane may hold this fraction of the open records
 
 
@@ -63,7 +64,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         group=group_name(settings, SERVICE),
         deliveries=topic_name(settings, DELIVERIES),
         attempts=topic_name(settings, ATTEMPTS),
-        memory_size_max=MEMORY_SIZE_MAX,
+        memory_size=MEMORY_SIZE,
     )
     engine = Engine(
         lanes=Lanes(

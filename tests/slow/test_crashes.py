@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from services.delivery.engine import UNRECORDED_MAX
+from services.delivery.outbox import UNRECORDED_MAX
 from tests.support.arena import FAN_OUT, Arena, open_arena
 from tests.support.polling import until, until_true
 

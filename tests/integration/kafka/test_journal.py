@@ -64,7 +64,7 @@ class World:
             group=self.group,
             deliveries=self.deliveries,
             attempts=self.attempts,
-            memory_size_max=MEMORY,
+            memory_size=MEMORY,
         )
         await journal.start()
         try:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from services.delivery.engine import Arrival, Delivery, Engine, Names
+from services.delivery.engine import Arrival, Engine
 from services.delivery.lanes import Lanes
+from services.delivery.outbox import Delivery, Names
 from services.delivery.partition import Commit, JournalEntry, Partition
 from shared.http.messages import Outcome, OutgoingRequest
 from shared.kafka.publisher import Position, Record
@@ -121,7 +122,7 @@ class Worker:
 
     @staticmethod
     def take_over(start: int = 0) -> Partition:
-        return Partition(0, start=start, journal=(), journal_end=0, memory_size_max=100)
+        return Partition(0, start=start, journal=(), journal_end=0, memory_size=100)
 
     async def read(
         self,
@@ -156,7 +157,7 @@ class Worker:
 @pytest.fixture
 async def worker() -> AsyncIterator[Worker]:
     made = Worker()
-    flusher = asyncio.create_task(made.engine.run_flusher())
+    flusher = asyncio.create_task(made.engine.run_outbox())
     yield made
     assert not flusher.done(), flusher.exception()
     flusher.cancel()
@@ -244,7 +245,7 @@ async def test_a_delivery_that_has_ended_is_not_tried_again(worker: Worker) -> N
 
 async def test_what_the_journal_knows_is_not_sent(worker: Worker) -> None:
     known = [JournalEntry(5, finished("evt_0", offset=0))]
-    worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory_size_max=100)
+    worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory_size=100)
     await worker.read(0)
     assert worker.sender.started == 0
     assert worker.committed() == 1

@@ -23,9 +23,7 @@ MEMORY = 1_000
 
 
 def partition(*journal: JournalEntry, start: int = 0, journal_end: int = 0) -> Partition:
-    return Partition(
-        0, start=start, journal=journal, journal_end=journal_end, memory_size_max=MEMORY
-    )
+    return Partition(0, start=start, journal=journal, journal_end=journal_end, memory_size=MEMORY)
 
 
 def entry(offset: int, delivery_offset: int, event_id: str = "evt_1") -> JournalEntry:
