@@ -1,0 +1,69 @@
+"""B: how long an event takes from the moment it was due to its arrival, at a steady pace.
+
+The driver does not wait for anything (open loop), and an event's stamp is the moment at which it
+was to be sent, so that a stall delays every event that falls into it. H is measured before and
+after each case, on the same broker.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from bench.audience import spread
+from bench.programs import ask
+from bench.references import Hops, HopsOptions
+from bench.rig import Load, Rig
+from bench.series.case import Case, Figures, cost_figures
+
+ENDPOINTS: Final = 20
+HOPS_PER_S: Final = 100
+_numbers = itertools.count(1)
+
+
+async def reference_hops(rig: Rig, quick: bool) -> Hops:
+    """Return H."""
+    seconds = 5.0 if quick else 10.0
+    bootstrap = rig.stack.describe()["kafka"]
+    options = HopsOptions(bootstrap, HOPS_PER_S, seconds, f"bench-hops-{next(_numbers)}")
+    text = msgspec.json.encode(options).decode()
+    command = [sys.executable, "-m", "bench.references", "hops", text]
+    return await ask(command, Hops, within_s=seconds + 60)
+
+
+async def paced(rig: Rig, quick: bool, *, name: str, rate_per_s: int) -> Figures:
+    """Publish at a steady rate to endpoints with a type of their own each."""
+    audience = await rig.audience(name, spread(ENDPOINTS))
+    seconds = (8 if quick else 20) if rate_per_s <= 1_000 else (5 if quick else 10)
+    hops = [await reference_hops(rig, quick)]
+    references_us = [await rig.reference_us(300)]
+    measured = await rig.measure(audience, Load(rate_per_s * seconds, rate_per_s))
+    references_us.append(await rig.reference_us(300))
+    hops.append(await reference_hops(rig, quick))
+    latency = measured.report.groups["healthy"].latency_us
+    h50_ms = sum(h.p50_ms for h in hops) / len(hops)
+    h99_ms = sum(h.p99_ms for h in hops) / len(hops)
+    return {
+        "p50_ms": latency.p50 / 1000,
+        "p99_ms": latency.p99 / 1000,
+        "p999_ms": latency.p999 / 1000,
+        "p50_h": latency.p50 / 1000 / h50_ms,
+        "p99_h": latency.p99 / 1000 / h99_ms,
+        "h50_ms": h50_ms,
+        "h99_ms": h99_ms,
+        "late_ms": measured.driven.late_ms_max,
+        **cost_figures(measured, sum(references_us) / len(references_us)),
+    }
+
+
+def _case(rate_per_s: int) -> Case:
+    name = f"B{rate_per_s}"
+    title = f"{rate_per_s:,} events/s"
+    return Case(name, title, partial(paced, name=name, rate_per_s=rate_per_s))
+
+
+CASES: Final = (_case(100), _case(1_000), _case(5_000))

@@ -1,0 +1,87 @@
+"""The results as text: a table for each series, then the targets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from bench.targets import Medians, Verdict
+
+
+class Column(NamedTuple):
+    """A figure, its heading, and how many decimals it is shown with."""
+
+    figure: str
+    heading: str
+    decimals: int = 1
+
+
+PROCESSES: Final = tuple(
+    Column(f"{name}_us", name)
+    for name in ("kafka", "mongo", "gateway", "fanout", "delivery", "retry", "recorder")
+)
+OURS: Final = (Column("driver_us", "(driver"), Column("receiver_us", "receiver)"))
+COST: Final = (
+    Column("per_cpu_s", "per CPU-s", 0),
+    Column("all_us", "CPU µs"),
+    Column("all_r", "= R"),
+    Column("r_us", "(R µs)"),
+)
+COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
+    "A": (Column("rate_per_s", "/s", 0), *COST, *PROCESSES, *OURS),
+    "B": (
+        Column("p50_ms", "p50 ms"),
+        Column("p99_ms", "p99 ms"),
+        Column("p999_ms", "p99.9 ms"),
+        Column("p50_h", "p50 = H", 2),
+        Column("p99_h", "p99 = H", 2),
+        Column("h50_ms", "(H p50 ms"),
+        Column("h99_ms", "H p99 ms)"),
+        Column("late_ms", "driver late ms"),
+        *COST,
+        *PROCESSES,
+    ),
+}
+
+
+def series_table(letter: str, titles: Mapping[str, str], found: Medians) -> str:
+    """Return the table of one series: a line for each of its cases that was measured."""
+    columns = COLUMNS[letter]
+    cases = [name for name in titles if name in found and name[0] == letter]
+    rows = [["", "", *(column.heading for column in columns)]]
+    for name in cases:
+        cells = (_cell(found[name].get(column.figure), column.decimals) for column in columns)
+        rows.append([name, titles[name], *cells])
+    return _aligned(rows)
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> str:
+    """Return the targets with what was found, one a line."""
+    rows = [
+        [
+            verdict.target.case + (f" : {verdict.target.over}" if verdict.target.over else ""),
+            f"{verdict.value:,.2f}",
+            f"{verdict.target.bound} {verdict.target.limit:g}",
+            "met" if verdict.met else "NOT MET",
+            verdict.target.what,
+        ]
+        for verdict in verdicts
+    ]
+    return _aligned(rows, left=(0, 3, 4))
+
+
+def _cell(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:,.{decimals}f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0, 1)) -> str:
+    """Return the rows with columns of one width each; numbers stand to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if index in left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
