@@ -14,10 +14,11 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --no-header --no-annotate \
 AS_TESTED := -c requirements/test.txt
 UPGRADED := $(if $(UPGRADE),--upgrade)
 
-# Tests without servers may run side by side; the others share one Kafka and one MongoDB.
-# The end-to-end tests come last: their stack stands until the run ends.
+# Side by side, each pytest process has a Kafka and a MongoDB of its own. What works with a whole
+# stack has the machine for itself; the end-to-end tests come last: theirs stands until the run ends.
 PURE := tests/unit tests/architecture
-SERVED := tests/integration tests/docs tests/e2e
+SERVED := tests/integration
+STACKED := tests/docs tests/e2e
 
 # The first Python that is new enough; empty if there is none.
 find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
@@ -37,10 +38,11 @@ run: setup ## Run all of Hooklane here, with its Kafka and MongoDB (Ctrl-C stops
 
 test: setup-test ## Unit and integration tests, a few minutes
 	@$(BIN)/python -m pytest -n 2 -m "not node" $(PURE)
-	@exec $(BIN)/python -m pytest -m "not slow and not node" $(SERVED)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not node" $(SERVED)
+	@exec $(BIN)/python -m pytest -m "not slow and not node" $(STACKED)
 
 test-all: setup-test ## Every test: with Node.js receivers and the slow crash rounds
-	@exec $(BIN)/python -m pytest $(PURE) tests/slow $(SERVED)
+	@exec $(BIN)/python -m pytest $(PURE) $(SERVED) tests/slow $(STACKED)
 
 lint: setup-test ## Style, formatting, and who may import whom
 	@$(BIN)/ruff check .

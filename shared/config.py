@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     lane_concurrency: Positive = 32
     inflight_max: Positive = 2_000
-    open_records_max: Positive = 20_000
+    open_records_max: Positive = 100_000
     open_bytes_max: Positive = 256 * 1024 * 1024
     response_body_bytes_max: ResponseBytes = 4_096
     drain_timeout_ms: Positive = 20_000

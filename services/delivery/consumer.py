@@ -22,9 +22,9 @@ from services.delivery.journal import Journal
 from services.delivery.partition import Commit, Partition
 from shared.runtime import Runtime
 
-FETCH_WAIT_MS: Final = 20
+FETCH_WAIT_MS: Final = 100
 PAUSED_WAIT_MS: Final = 20
-RECORDS_MAX: Final = 2_000
+RECORDS_MAX: Final = 500
 COMMIT_EVERY_S: Final = 0.5
 HANDOVER_S: Final = 3.0
 RETRY_AFTER_S: Final = 0.2
@@ -145,6 +145,7 @@ class Consumer:
             ]
             if arrivals:
                 await self._engine.take(arrivals)
+                await asyncio.sleep(0)  # a full buffer returns at once: let answers come in between
 
     def _throttle(self) -> None:
         """Pause fetching while too much is open, resume when there is room again."""

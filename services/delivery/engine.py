@@ -20,13 +20,19 @@ import structlog
 
 from services.delivery import metrics
 from services.delivery.destination import Destination, Destinations, Sent
-from services.delivery.lanes import STALL_MS_MIN, Lane, Lanes
+from services.delivery.lanes import STALL_MS_MIN, Ending, Lane, Lanes, Priority
 from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, discard, park, settle
-from shared.http.messages import Outcome, OutgoingRequest, Timing, Unanswered
+from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
 from shared.models.attempts import Attempt
-from shared.models.deliveries import REASON_HEADER, TRIGGER_PING, DeliveryMeta, meta_of
+from shared.models.deliveries import (
+    REASON_HEADER,
+    TRIGGER_EVENT,
+    TRIGGER_PING,
+    DeliveryMeta,
+    meta_of,
+)
 from shared.models.endpoints import EndpointState
 from shared.topics import Tiers, duration_ms
 
@@ -34,6 +40,7 @@ PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", 
 """How long a delivery is put aside, by how often it was before."""
 
 SWEEP_EVERY_S: Final = 0.25
+TOO_MANY_REQUESTS: Final = 429
 _VISIBLE: Final = re.compile(r"[!-~]+")
 _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
 
@@ -192,10 +199,10 @@ class Engine:
 
     def _enter_lane(self, delivery: Delivery, endpoint: EndpointState, now_ms: int) -> None:
         steady_ms = _steady_ms()
-        lane = self._lanes.lane(endpoint.id, steady_ms)
+        lane = self._lanes.lane(endpoint.id, endpoint.workspace_id, steady_ms)
         if not self._prepare(lane, endpoint):
             self._park(delivery, now_ms)
-        elif not self._lanes.offer(lane, delivery, steady_ms):
+        elif not self._lanes.offer(lane, delivery, steady_ms, _priority(delivery.origin.meta)):
             self._park(delivery, now_ms, self._lanes.book(lane, steady_ms))
 
     def _prepare(self, lane: Lane[Delivery], endpoint: EndpointState) -> bool:
@@ -259,10 +266,7 @@ class Engine:
         origin = delivery.origin
         del self._sending[origin.partition, origin.offset]
         self._lanes.completed(
-            lane,
-            timed_out=_is_timeout(outcome),
-            duration_ms=outcome.timing.total_ms,
-            now_ms=_steady_ms(),
+            lane, _ending(outcome), duration_ms=outcome.timing.total_ms, now_ms=_steady_ms()
         )
         if isinstance(outcome, Unanswered) and outcome.kind == "local":
             self._on_local_failure(delivery, outcome)
@@ -345,9 +349,17 @@ def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
     return None
 
 
-def _is_timeout(outcome: Outcome) -> bool:
-    """Return whether the receiver held a request for long without answering it."""
-    return isinstance(outcome, Unanswered) and outcome.timing.total_ms >= STALL_MS_MIN
+def _priority(meta: DeliveryMeta) -> Priority:
+    if meta.trigger not in (TRIGGER_EVENT, TRIGGER_PING):
+        return Priority.REPLAYED
+    return Priority.FRESH if meta.attempt == 1 else Priority.RETRIED
+
+
+def _ending(outcome: Outcome) -> Ending:
+    """Return what a lane has to know; a request that was held for long was not answered."""
+    if isinstance(outcome, Answered):
+        return Ending.PUSHED_BACK if outcome.status == TOO_MANY_REQUESTS else Ending.ANSWERED
+    return Ending.TIMED_OUT if outcome.timing.total_ms >= STALL_MS_MIN else Ending.ANSWERED
 
 
 def _read(arrival: Arrival) -> DeliveryMeta | None:

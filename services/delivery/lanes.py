@@ -1,21 +1,36 @@
 """Lanes: every endpoint has one of its own, and nobody waits in another's. Pure state machine.
 
-A lane holds the deliveries of one endpoint that this worker has read and not finished. At most
-``cap`` of them are in flight. A delivery that the lane cannot send soon is *parked*: put into a
-short retry tier without counting as an attempt, so that its partition flows on for the others.
+A lane holds the deliveries of one endpoint that this worker has read and not finished. A delivery
+that the lane cannot send soon is *parked*: put into a short retry tier without counting as an
+attempt, so that its partition flows on for the others.
+
+The law of concurrency (additive increase, multiplicative decrease, per endpoint):
+
+* a lane begins with ``START`` requests in flight; each answer while something waits allows one
+  more, up to ``cap``; a request held without an answer, or pushed back (429), halves the number;
+* a lane is *sick*, its circuit open, after ``TIMEOUTS_TO_SICK`` requests in a row that the endpoint
+  held without an answer: then one delivery at a time probes it (half open) and the others park; the
+  first answer, or quick refusal, makes it well, and it begins with ``START`` again.
 
 The law of parking (each rule comes from a measurement; queue length alone parks fast bursts and
-"nothing completed for a second" alone starves endpoints that are slow but healthy):
+"nothing completed for a second" alone starves endpoints that are slow but healthy). A delivery that
+cannot go at once parks when its lane
 
-* a lane is *sick* after ``TIMEOUTS_TO_SICK`` attempts in a row that the endpoint held without an
-  answer: then one delivery at a time probes it and the others park; the first answer, or quick
-  refusal, makes it well;
-* a lane is *stalled* when it is full and nothing has completed for the larger of
-  ``STALL_MS_MIN`` and three times its usual response time;
-* a delivery parks when its expected wait (queue times usual response time, by cap) exceeds
-  ``WAIT_MS_MAX``, or when the lane's queue is at its bound.
+* is sick;
+* is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN`` and three times
+  its usual response time;
+* would make it wait for more than ``WAIT_MS_MAX`` at the rate of its last seconds, as soon as there
+  is one: what waits holds its partition's committed offset back (a rate, as response times say
+  nothing while this very process is short of time);
+* or has as much waiting as there is room left for all lanes together: one flood gets half of the
+  room, two get a third each, and there is always some left for whoever comes next (dynamic
+  thresholds: Choudhury and Hahne, 1998).
 
-Fairness: lanes that may send stand in one queue and are served in turn, one delivery each.
+Fairness: tenants that may send stand in one queue and are served in turn, one delivery each; a
+tenant's lanes take turns likewise. Within a lane fresh deliveries go before retried ones, and these
+before replayed ones; every ``LAST_FIRST_EVERY``-th turn goes the other way round, so that none of
+them starves.
+
 Times are milliseconds of any steady clock; the caller passes ``now_ms``.
 """
 
@@ -23,68 +38,118 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum, IntEnum
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
+START: Final = 8
+RATE_MS: Final = 1_000.0  # a lane's rate is known after so much time with something waiting
 TIMEOUTS_TO_SICK: Final = 3
 STALL_MS_MIN: Final = 1_000.0
-WAIT_MS_MAX: Final = 5_000.0
+WAIT_MS_MAX: Final = 10_000.0
 IDLE_MS_MAX: Final = 60_000.0
+IDLE_LOOK_MS: Final = 10_000.0
 SMOOTHING: Final = 0.2  # weight of the newest response time in the running mean
+LAST_FIRST_EVERY: Final = 4
 
 T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """Which deliveries of a lane go first."""
+
+    FRESH = 0
+    RETRIED = 1
+    REPLAYED = 2
+
+
+class Ending(Enum):
+    """How a request ended, as far as its lane is concerned."""
+
+    ANSWERED = "answered"  # or refused quickly: the endpoint does not hold our requests
+    PUSHED_BACK = "pushed back"  # it asks for fewer
+    TIMED_OUT = "timed out"  # it held the request and did not answer
 
 
 class Lane(Generic[T]):
     """The deliveries of one endpoint. ``data`` is the caller's (what it takes to send)."""
 
     __slots__ = (
+        "allowed",
         "booked_ms",
-        "cap",
         "data",
+        "has_turn",
         "inflight",
         "key",
         "progressed_ms",
-        "queue",
-        "queued_for_turn",
+        "queues",
+        "rate_count",
+        "rate_from_ms",
+        "rate_per_ms",
         "response_ms",
+        "tenant",
         "timeouts_in_row",
+        "turns",
+        "waiting",
     )
 
-    def __init__(self, key: str, cap: int, now_ms: float) -> None:
+    def __init__(self, key: str, tenant: str, allowed: int, now_ms: float) -> None:
         self.key = key
-        self.cap = cap
-        self.queue: deque[T] = deque()
+        self.tenant = tenant
+        self.allowed = allowed
+        self.queues: tuple[deque[T], ...] = tuple(deque() for _ in Priority)
+        self.waiting = 0
         self.inflight = 0
+        self.turns = 0
         self.response_ms = 0.0
         self.booked_ms = 0.0
         self.progressed_ms = now_ms
+        self.rate_per_ms = 0.0
+        self.rate_count = 0
+        self.rate_from_ms = now_ms
         self.timeouts_in_row = 0
-        self.queued_for_turn = False
+        self.has_turn = False
         self.data: object = None
 
     @property
     def sick(self) -> bool:
-        """Return whether the endpoint has stopped answering."""
+        """Return whether the endpoint has stopped answering: its circuit is open."""
         return self.timeouts_in_row >= TIMEOUTS_TO_SICK
-
-    @property
-    def limit(self) -> int:
-        """Return how many deliveries may be in flight now."""
-        return 1 if self.sick else self.cap
-
-    @property
-    def can_send(self) -> bool:
-        """Return whether something waits and may be sent."""
-        return bool(self.queue) and self.inflight < self.limit
 
     def stalled(self, now_ms: float) -> bool:
         """Return whether the lane is full and does not move."""
         patience_ms = max(STALL_MS_MIN, 3 * self.response_ms)
-        return self.inflight >= self.limit and now_ms - self.progressed_ms > patience_ms
+        return self.inflight >= self.allowed and now_ms - self.progressed_ms > patience_ms
 
     def expected_wait_ms(self) -> float:
-        """Return how long one more delivery would wait."""
-        return (len(self.queue) + 1) * self.response_ms / self.limit
+        """Return how long one more delivery would wait, 0 while nobody can tell."""
+        return (self.waiting + 1) / self.rate_per_ms if self.rate_per_ms else 0.0
+
+    def begin_backlog(self, now_ms: float) -> None:
+        """Forget the rate: what an endpoint took an hour ago says little about now."""
+        self.rate_per_ms = 0.0
+        self.rate_count = 0
+        self.rate_from_ms = now_ms
+
+    def count(self, now_ms: float) -> None:
+        """Count a request that ended while something waits."""
+        self.rate_count += 1
+        elapsed_ms = now_ms - self.rate_from_ms
+        if elapsed_ms >= RATE_MS:
+            newest = self.rate_count / elapsed_ms
+            self.rate_per_ms = (self.rate_per_ms + newest) / 2 if self.rate_per_ms else newest
+            self.rate_count = 0
+            self.rate_from_ms = now_ms
+
+    def pick(self) -> T:
+        """Take the delivery whose turn it is; there must be one."""
+        self.turns += 1
+        in_order = self.turns % LAST_FIRST_EVERY != 0
+        for queue in self.queues if in_order else reversed(self.queues):
+            if queue:
+                self.waiting -= 1
+                return queue.popleft()
+        raise LookupError("nothing waits in this lane")
 
 
 class Lanes(Generic[T]):
@@ -92,40 +157,58 @@ class Lanes(Generic[T]):
 
     Use: ``offer`` each delivery; call ``next`` until it returns None and send what it returns;
     call ``completed`` for each result; call ``sweep`` a few times a second and park what it yields.
+
+    ``cap`` bounds the requests in flight of a lane, ``inflight_max`` those of all; ``waiting_max``
+    is the room for deliveries that wait.
     """
 
-    def __init__(self, *, cap: int, inflight_max: int, queue_max: int) -> None:
+    def __init__(self, *, cap: int, inflight_max: int, waiting_max: int) -> None:
         self._cap = cap
+        self._start = min(START, cap)
         self._inflight_max = inflight_max
-        self._queue_max = queue_max
+        self._waiting_max = waiting_max
         self._lanes: dict[str, Lane[T]] = {}
-        self._turns: deque[Lane[T]] = deque()
+        self._backlogged: dict[str, Lane[T]] = {}  # where something waits, or did a moment ago
+        self._turns: dict[str, deque[Lane[T]]] = {}  # by tenant
+        self._tenants: deque[str] = deque()
+        self._idle_look_ms = 0.0
         self.inflight = 0
+        self.waiting = 0
 
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def lane(self, key: str, now_ms: float) -> Lane[T]:
+    def lane(self, key: str, tenant: str, now_ms: float) -> Lane[T]:
         """Return the endpoint's lane; a new one where there is none."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, self._cap, now_ms)
+            lane = self._lanes[key] = Lane(key, tenant, self._start, now_ms)
         return lane
 
-    def offer(self, lane: Lane[T], item: T, now_ms: float) -> bool:
+    def offer(self, lane: Lane[T], item: T, now_ms: float, priority: Priority) -> bool:
         """Take ``item`` into its lane; False means: park it."""
-        if lane.inflight >= lane.limit and (
-            lane.sick
-            or lane.stalled(now_ms)
-            or lane.expected_wait_ms() > WAIT_MS_MAX
-            or len(lane.queue) >= self._queue_max
-        ):
+        ahead = lane.inflight + lane.waiting
+        if ahead >= lane.allowed and self._must_park(lane, now_ms):
             return False
-        if not lane.inflight and not lane.queue:
+        if not ahead:
             lane.progressed_ms = now_ms
-        lane.queue.append(item)
+        if ahead == lane.allowed:
+            lane.begin_backlog(now_ms)
+        lane.queues[priority].append(item)
+        if not lane.waiting:
+            self._backlogged[lane.key] = lane
+        lane.waiting += 1
+        self.waiting += 1
         self._take_turn(lane)
         return True
+
+    def _must_park(self, lane: Lane[T], now_ms: float) -> bool:
+        return (
+            lane.sick
+            or lane.waiting >= self._waiting_max - self.waiting
+            or lane.expected_wait_ms() > WAIT_MS_MAX
+            or lane.stalled(now_ms)
+        )
 
     @staticmethod
     def book(lane: Lane[T], now_ms: float) -> float:
@@ -135,45 +218,62 @@ class Lanes(Generic[T]):
         turn would have been, so that the lane neither idles nor reads the same records over and
         over. Of a lane that does not move nothing can be foretold.
         """
-        if lane.sick or lane.stalled(now_ms):
+        if not lane.rate_per_ms or lane.sick or lane.stalled(now_ms):
             return 0.0
         free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
-        lane.booked_ms = free_ms + lane.response_ms / lane.limit
+        lane.booked_ms = free_ms + 1 / lane.rate_per_ms
         return free_ms - now_ms
 
     def next(self) -> tuple[Lane[T], T] | None:
         """Return the next delivery to send, or None when nothing may be sent now."""
-        while self._turns and self.inflight < self._inflight_max:
-            lane = self._turns.popleft()
-            lane.queued_for_turn = False
-            if not lane.can_send:
-                continue
-            item = lane.queue.popleft()
-            lane.inflight += 1
-            self.inflight += 1
-            self._take_turn(lane)
-            return lane, item
+        while self._tenants and self.inflight < self._inflight_max:
+            tenant = self._tenants.popleft()
+            turns = self._turns[tenant]
+            lane = turns.popleft()
+            lane.has_turn = False
+            may_send = lane.waiting > 0 and lane.inflight < lane.allowed
+            if may_send:
+                item = lane.pick()
+                self.waiting -= 1
+                lane.inflight += 1
+                self.inflight += 1
+                if lane.waiting and lane.inflight < lane.allowed:
+                    lane.has_turn = True
+                    turns.append(lane)
+            if turns:
+                self._tenants.append(tenant)
+            else:
+                del self._turns[tenant]
+            if may_send:
+                return lane, item
         return None
 
     def completed(
-        self, lane: Lane[T], *, timed_out: bool, duration_ms: float, now_ms: float
+        self, lane: Lane[T], ending: Ending, *, duration_ms: float, now_ms: float
     ) -> None:
-        """Note the end of an attempt; ``timed_out``: the endpoint held it and did not answer."""
-        lane.inflight -= 1
-        self.inflight -= 1
-        if timed_out:
+        """Note the end of a request."""
+        if lane.waiting:
+            lane.count(now_ms)
+        if ending is Ending.TIMED_OUT:
             lane.timeouts_in_row += 1
+            lane.allowed = 1 if lane.sick else max(1, lane.allowed // 2)
         else:
+            if lane.sick:
+                lane.allowed = self._start
+            elif ending is Ending.PUSHED_BACK:
+                lane.allowed = max(1, lane.allowed // 2)
+            elif lane.waiting and lane.allowed < self._cap:
+                lane.allowed += 1
             lane.timeouts_in_row = 0
             lane.progressed_ms = now_ms
             if lane.response_ms:
                 lane.response_ms += SMOOTHING * (duration_ms - lane.response_ms)
             else:
                 lane.response_ms = duration_ms
-        self._take_turn(lane)
+        self.released(lane)
 
     def released(self, lane: Lane[T]) -> None:
-        """Give back the turn of a delivery that was not sent after all."""
+        """Give back the turn of a delivery that was sent, or was not to be sent after all."""
         lane.inflight -= 1
         self.inflight -= 1
         self._take_turn(lane)
@@ -184,35 +284,70 @@ class Lanes(Generic[T]):
         Lanes without work are forgotten after ``IDLE_MS_MAX``.
         """
         parked: list[T] = []
-        idle: list[str] = []
-        for lane in self._lanes.values():
-            if lane.queue:
-                if lane.sick or lane.stalled(now_ms):
-                    keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
-                    while len(lane.queue) > keep:
-                        parked.append(lane.queue.pop())
-            elif not lane.inflight and now_ms - lane.progressed_ms > IDLE_MS_MAX:
-                idle.append(lane.key)
-        for key in idle:
-            del self._lanes[key]
+        for lane in list(self._backlogged.values()):
+            if lane.waiting and (lane.sick or lane.stalled(now_ms)):
+                keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
+                parked.extend(self._cut(lane, keep))
+            if not lane.waiting:
+                del self._backlogged[lane.key]
+        if now_ms - self._idle_look_ms > IDLE_LOOK_MS:
+            self._idle_look_ms = now_ms
+            self._forget_idle(now_ms)
         return parked
 
-    def queues(self) -> Iterator[deque[T]]:
-        """Yield the queues of the lanes in which something waits."""
-        return (lane.queue for lane in self._lanes.values() if lane.queue)
+    def _cut(self, lane: Lane[T], keep: int) -> Iterator[T]:
+        """Yield what waits in a lane beyond ``keep``, the last first."""
+        for queue in reversed(lane.queues):
+            while queue and lane.waiting > keep:
+                lane.waiting -= 1
+                self.waiting -= 1
+                yield queue.pop()
+
+    def _forget_idle(self, now_ms: float) -> None:
+        idle = [
+            lane.key
+            for lane in self._lanes.values()
+            if not lane.waiting and not lane.inflight and now_ms - lane.progressed_ms > IDLE_MS_MAX
+        ]
+        for key in idle:
+            lane = self._lanes.pop(key)
+            self._backlogged.pop(key, None)
+            if lane.has_turn:
+                self._turns[lane.tenant].remove(lane)
+                self._drop_tenant_without_turns(lane.tenant)
+
+    def items(self) -> Iterator[T]:
+        """Yield what waits."""
+        return chain.from_iterable(
+            queue for lane in self._backlogged.values() for queue in lane.queues
+        )
 
     def withdraw(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Remove and return waiting deliveries (their partitions are given up)."""
         removed: list[T] = []
-        for lane in self._lanes.values():
-            if lane.queue:
-                kept: deque[T] = deque()
-                for item in lane.queue:
+        for lane in self._backlogged.values():
+            for queue in lane.queues:
+                kept: list[T] = []
+                for item in queue:
                     (removed if unwanted(item) else kept).append(item)
-                lane.queue = kept
+                gone = len(queue) - len(kept)
+                lane.waiting -= gone
+                self.waiting -= gone
+                queue.clear()
+                queue.extend(kept)
         return removed
 
     def _take_turn(self, lane: Lane[T]) -> None:
-        if lane.can_send and not lane.queued_for_turn:
-            lane.queued_for_turn = True
-            self._turns.append(lane)
+        if lane.has_turn or not lane.waiting or lane.inflight >= lane.allowed:
+            return
+        lane.has_turn = True
+        turns = self._turns.get(lane.tenant)
+        if turns is None:
+            turns = self._turns[lane.tenant] = deque()
+            self._tenants.append(lane.tenant)
+        turns.append(lane)
+
+    def _drop_tenant_without_turns(self, tenant: str) -> None:
+        if not self._turns[tenant]:
+            del self._turns[tenant]
+            self._tenants.remove(tenant)

@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge
 
 from shared.models.attempts import Attempt
-from shared.observe.tally import Tally
+from shared.observe.tally import TallyHistogram
 
 ATTEMPTS = Counter("hooklane_delivery_attempts_total", "Attempts by outcome", ["outcome"])
 DISCARDED = Counter("hooklane_delivery_discarded_total", "Deliveries ended without an attempt")
 PARKED = Counter("hooklane_delivery_parked_total", "Deliveries put aside because of their lane")
 REPEATED = Counter("hooklane_delivery_repeats_total", "Records recognised as repeats and dropped")
-SECONDS = Tally(
+SECONDS = TallyHistogram(
     "hooklane_delivery_attempt_seconds",
     "Duration of an attempt",
-    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
 IN_FLIGHT = Gauge("hooklane_delivery_in_flight", "Requests in flight")
 OPEN = Gauge("hooklane_delivery_open_records", "Records read and not finished")

@@ -34,7 +34,6 @@ from shared.topics import ATTEMPTS, DELIVERIES, ENDPOINTS
 
 SERVICE: Final = "delivery"
 MEMORY_SIZE: Final = 10_000  # recent deliveries remembered for each partition, at least
-QUEUE_SHARE: Final = 4  # one lane may hold this fraction of the open records
 
 
 async def main(settings: Settings, runtime: Runtime) -> None:
@@ -70,7 +69,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         lanes=Lanes(
             cap=settings.lane_concurrency,
             inflight_max=settings.inflight_max,
-            queue_max=settings.open_records_max // QUEUE_SHARE,
+            waiting_max=settings.open_records_max,
         ),
         destinations=Destinations(
             profiles=profiles,

@@ -30,7 +30,7 @@ from faust.types import TP
 from services.fanout import metrics
 
 PACE_S: Final = 0.003
-FETCH_WAIT_MS: Final = 20  # Faust's own 1,500 would be the latency of an idle system's first event
+FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
 RETRY_MIN_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
 RECORDS_MAX: Final = 4_000

@@ -15,20 +15,21 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 
-class Tally(Collector):
-    """Observations by size; ``bounds`` are the buckets' inclusive upper bounds, ascending."""
+class TallyHistogram(Collector):
+    """Observations by size; ``buckets`` are inclusive upper bounds, ascending."""
 
     def __init__(
         self,
         name: str,
         documentation: str,
-        bounds: Sequence[float],
+        *,
+        buckets: Sequence[float],
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._name = name
         self._documentation = documentation
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(buckets) + 1)
         self._sum = 0.0
         registry.register(self)
 
@@ -40,7 +41,7 @@ class Tally(Collector):
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Return the metric as it is now."""
         limits = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
-        buckets = list(zip(limits, accumulate(self._counts), strict=True))
+        counts = list(zip(limits, accumulate(self._counts), strict=True))
         family = HistogramMetricFamily(self._name, self._documentation)
-        family.add_metric([], buckets, self._sum)
+        family.add_metric([], counts, self._sum)
         yield family

@@ -14,7 +14,12 @@ from typing import Final, NamedTuple
 from tests.architecture.repository import ROOT, modules
 
 GUIDE: Final = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-_KINDS: Final = ("Counter", "Gauge", "Histogram")
+_KINDS: Final = {
+    "Counter": "counter",
+    "Gauge": "gauge",
+    "Histogram": "histogram",
+    "TallyHistogram": "histogram",
+}
 _LEVELS: Final = ("debug", "info", "warning", "error", "exception")
 
 
@@ -42,7 +47,7 @@ def _metric(call: ast.Call) -> Metric:
     labels = rest[0] if rest else ()
     if "labelnames" in named:
         labels = ast.literal_eval(named["labelnames"])
-    return Metric(name, _called(call).lower(), tuple(labels), meaning)
+    return Metric(name, _KINDS[_called(call)], tuple(labels), meaning)
 
 
 def _called(call: ast.Call) -> str:

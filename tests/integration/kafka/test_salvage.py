@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
+from aiokafka.record import memory_records
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import ConsumerRecord
 
@@ -30,6 +31,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
     monkeypatch.setattr(fetcher, "PartitionRecords", fetcher.PartitionRecords)
     salvage.install()
+
+
+@pytest.fixture
+def _client_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a test before this one may have installed in this process."""
+    monkeypatch.setattr(fetcher, "MemoryRecords", memory_records.MemoryRecords)
+    monkeypatch.setattr(fetcher, "PartitionRecords", salvage.SalvagingRecords.__base__)
 
 
 async def produce_with_a_bad_name(bootstrap: str, topic: str) -> None:
@@ -64,6 +72,7 @@ async def consume(bootstrap: str, topic: str) -> list[ConsumerRecord[bytes, byte
     return found
 
 
+@pytest.mark.usefixtures("_client_alone")
 async def test_the_client_alone_does_not_get_past_a_header_name_that_is_not_utf_8(
     kafka_server: KafkaServer,
 ) -> None:

@@ -107,7 +107,7 @@ class Worker:
         self.sender, self.sink, self.view = Sender(), Sink(), View()
         self.view.know(endpoint())
         self.partition = self.take_over()
-        lanes: Lanes[Delivery] = Lanes(cap=CAP, inflight_max=100, queue_max=100)
+        lanes: Lanes[Delivery] = Lanes(cap=CAP, inflight_max=100, waiting_max=100)
         self.engine = Engine(
             lanes=lanes,
             destinations=DESTINATIONS,

@@ -8,19 +8,33 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.delivery.lanes import (
+    IDLE_LOOK_MS,
     IDLE_MS_MAX,
+    LAST_FIRST_EVERY,
     STALL_MS_MIN,
+    START,
     TIMEOUTS_TO_SICK,
     WAIT_MS_MAX,
+    Ending,
     Lane,
     Lanes,
+    Priority,
 )
 
 CAP = 4
+FRESH = Priority.FRESH
 
 
-def make(inflight_max: int = 100, queue_max: int = 50) -> Lanes[int]:
-    return Lanes(cap=CAP, inflight_max=inflight_max, queue_max=queue_max)
+def make(inflight_max: int = 100, waiting_max: int = 100, cap: int = CAP) -> Lanes[int]:
+    return Lanes(cap=cap, inflight_max=inflight_max, waiting_max=waiting_max)
+
+
+def answer(lanes: Lanes[int], lane: Lane[int], *, after_ms: float = 1, at_ms: float = 1) -> None:
+    lanes.completed(lane, Ending.ANSWERED, duration_ms=after_ms, now_ms=at_ms)
+
+
+def time_out(lanes: Lanes[int], lane: Lane[int], *, at_ms: float = 15_000) -> None:
+    lanes.completed(lane, Ending.TIMED_OUT, duration_ms=15_000, now_ms=at_ms)
 
 
 def start_all(lanes: Lanes[int]) -> list[tuple[Lane[int], int]]:
@@ -33,77 +47,171 @@ def start_all(lanes: Lanes[int]) -> list[tuple[Lane[int], int]]:
 def test_at_most_cap_deliveries_of_an_endpoint_are_in_flight() -> None:
     """The rest waits in the lane."""
     lanes = make()
-    lane = lanes.lane("a", 0)
-    assert all(lanes.offer(lane, item, 0) for item in range(CAP + 3))
+    lane = lanes.lane("a", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 3))
 
     assert [item for _, item in start_all(lanes)] == list(range(CAP))
-    assert len(lane.queue) == 3
+    assert lane.waiting == 3
 
 
 def test_lanes_take_turns_whatever_their_queues() -> None:
     """A lane with a long queue does not push others back."""
     lanes = make(inflight_max=4)
-    flood, small = lanes.lane("flood", 0), lanes.lane("small", 0)
+    flood, small = lanes.lane("flood", "t", 0), lanes.lane("small", "t", 0)
     for item in range(40):
-        lanes.offer(flood, item, 0)
-    lanes.offer(small, 100, 0)
+        lanes.offer(flood, item, 0, FRESH)
+    lanes.offer(small, 100, 0, FRESH)
 
     assert 100 in [item for _, item in start_all(lanes)][:2]
+
+
+def test_tenants_take_turns_whatever_the_number_of_their_endpoints() -> None:
+    """A tenant with many endpoints gets no more turns than one with a single endpoint."""
+    lanes = make(inflight_max=8)
+    for number in range(20):
+        lane = lanes.lane(f"big-{number}", "big", 0)
+        for item in range(10):
+            lanes.offer(lane, item, 0, FRESH)
+    small = lanes.lane("small", "small", 0)
+    for item in range(4):
+        lanes.offer(small, 100 + item, 0, FRESH)
+
+    assert [lane.tenant for lane, _ in start_all(lanes)] == ["big", "small"] * 4
+
+
+def test_fresh_deliveries_go_before_retried_and_replayed_ones_and_starve_neither() -> None:
+    lanes = make(cap=1)
+    lane = lanes.lane("a", "t", 0)
+    for priority in reversed(Priority):
+        for item in range(10 * priority, 10 * priority + 6):
+            lanes.offer(lane, item, 0, priority)
+    order = []
+    while (turn := lanes.next()) is not None:
+        order.append(turn[1])
+        answer(lanes, lane)
+
+    fresh, retried, replayed = ([10 * p + n for n in range(6)] for p in Priority)
+    assert [order.index(item) for item in fresh] == [0, 1, 2, 4, 5, 6]
+    assert order[LAST_FIRST_EVERY - 1] == replayed[0]
+    assert order.index(retried[0]) < order.index(replayed[3])
+    assert sorted(order) == fresh + retried + replayed
+
+
+def test_answers_open_a_lane_up_to_its_cap_while_something_waits() -> None:
+    lanes = make(cap=3 * START)
+    lane = lanes.lane("fast", "t", 0)
+    for item in range(100):
+        lanes.offer(lane, item, 0, FRESH)
+    assert len(start_all(lanes)) == START
+    for _ in range(START):
+        answer(lanes, lane)
+    assert len(start_all(lanes)) == 2 * START
+    for _ in range(2 * START):
+        answer(lanes, lane)
+    assert len(start_all(lanes)) == lane.allowed == 3 * START
+
+
+def test_a_lane_that_is_pushed_back_sends_half_as_much_at_once() -> None:
+    lanes = make(cap=START)
+    lane = lanes.lane("busy", "t", 0)
+    for item in range(3 * START):
+        lanes.offer(lane, item, 0, FRESH)
+    start_all(lanes)
+    lanes.completed(lane, Ending.PUSHED_BACK, duration_ms=1, now_ms=1)
+    assert lane.allowed == START // 2
+    for _ in range(10):
+        lanes.completed(lane, Ending.PUSHED_BACK, duration_ms=1, now_ms=1)
+        start_all(lanes)
+    assert lane.allowed == 1, "never none at all"
+
+
+def test_a_flood_leaves_room_for_whoever_comes_next() -> None:
+    """The first gets half of the room, the second half of what is left."""
+    lanes = make(waiting_max=80)
+    held = []
+    for name in ("first", "second"):
+        lane = lanes.lane(name, "t", 0)
+        while lanes.offer(lane, 0, 0, FRESH):
+            start_all(lanes)
+        held.append(lane.waiting)
+    assert held == [40, 20]
 
 
 def test_a_completed_delivery_makes_room_for_the_next_of_its_lane() -> None:
     """What waits goes out as soon as something comes back."""
     lanes = make()
-    lane = lanes.lane("a", 0)
+    lane = lanes.lane("a", "t", 0)
     for item in range(CAP + 1):
-        lanes.offer(lane, item, 0)
+        lanes.offer(lane, item, 0, FRESH)
     start_all(lanes)
 
-    lanes.completed(lane, timed_out=False, duration_ms=5, now_ms=5)
+    answer(lanes, lane)
 
     assert [item for _, item in start_all(lanes)] == [CAP]
 
 
-def test_a_burst_for_a_fast_endpoint_waits_and_does_not_park() -> None:
-    """The queue's length alone says nothing: 40 deliveries of 1 ms are 10 ms of waiting."""
-    lanes = make(queue_max=1000)
-    lane = lanes.lane("fast", 0)
-    lane.response_ms = 1.0
+def work(lanes: Lanes[int], lane: Lane[int], *, per_second: int, seconds: int) -> None:
+    """Have a lane with a backlog end so many requests, and keep its backlog."""
+    for number in range(per_second * seconds):
+        assert lanes.offer(lane, number, 0, FRESH)
+        start_all(lanes)
+        answer(lanes, lane, at_ms=(number + 1) * 1_000 / per_second)
 
-    assert all(lanes.offer(lane, item, 0) for item in range(1000))
+
+def test_a_burst_for_a_fast_endpoint_waits_and_does_not_park() -> None:
+    """The queue's length alone says nothing: 1,000 deliveries at 1,000 a second are a second."""
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("fast", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=1_000, seconds=2)
+
+    assert all(lanes.offer(lane, item, 2_000, FRESH) for item in range(1_000))
 
 
 def test_a_delivery_parks_when_it_would_wait_too_long() -> None:
     """A slow endpoint keeps as much as it can send in ``WAIT_MS_MAX``, and no more."""
-    lanes = make(queue_max=1000)
-    lane = lanes.lane("slow", 0)
-    lane.response_ms = 1_000.0
-    taken = 0
-    while lanes.offer(lane, taken, 0):
-        taken += 1
-        start_all(lanes)
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("slow", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=4, seconds=2)
+    while lanes.offer(lane, 0, 2_000, FRESH):
+        pass
 
-    assert taken == CAP + WAIT_MS_MAX / 1_000 * CAP
+    assert lane.waiting == WAIT_MS_MAX / 1_000 * 4
 
 
 def test_parked_deliveries_come_back_one_after_the_other() -> None:
     """A slow lane's capacity is booked in advance: no two turns fall together, none is left out."""
-    lanes = make(queue_max=1000)
-    lane = lanes.lane("slow", 0)
-    lane.response_ms = 1_000.0
-    while lanes.offer(lane, 0, 0):
-        start_all(lanes)
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("slow", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=4, seconds=2)
+    while lanes.offer(lane, 0, 2_000, FRESH):
+        pass
 
-    away_ms = [lanes.book(lane, 0) for _ in range(8)]
+    away_ms = [lanes.book(lane, 2_000) for _ in range(8)]
 
     assert away_ms[0] > WAIT_MS_MAX
-    assert [later - earlier for earlier, later in pairwise(away_ms)] == [1_000.0 / CAP] * 7
+    assert [later - earlier for earlier, later in pairwise(away_ms)] == [250.0] * 7
+
+
+def test_what_an_endpoint_took_long_ago_does_not_count() -> None:
+    """Its next burst waits until there is a new rate."""
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("recovered", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=4, seconds=2)
+    while lane.inflight:
+        answer(lanes, lane, at_ms=3_000)
+        start_all(lanes)
+
+    assert all(lanes.offer(lane, item, 60_000, FRESH) for item in range(1_000))
 
 
 def test_nobody_knows_when_a_sick_lane_has_a_turn() -> None:
     """Its deliveries stay away longer each time instead."""
     lanes = make()
-    lane = lanes.lane("hole", 0)
+    lane = lanes.lane("hole", "t", 0)
     lane.timeouts_in_row = TIMEOUTS_TO_SICK
 
     assert lanes.book(lane, 0) == 0
@@ -112,39 +220,39 @@ def test_nobody_knows_when_a_sick_lane_has_a_turn() -> None:
 def test_an_endpoint_that_holds_requests_is_probed_one_at_a_time() -> None:
     """After some timeouts the lane is sick: new deliveries park while one probes."""
     lanes = make()
-    lane = lanes.lane("hole", 0)
+    lane = lanes.lane("hole", "t", 0)
     for item in range(CAP):
-        lanes.offer(lane, item, 0)
+        lanes.offer(lane, item, 0, FRESH)
     start_all(lanes)
     for _ in range(TIMEOUTS_TO_SICK):
-        lanes.completed(lane, timed_out=True, duration_ms=15_000, now_ms=15_000)
+        time_out(lanes, lane)
 
-    assert not lanes.offer(lane, 10, 15_000), "one is still in flight: that is the probe"
-    lanes.completed(lane, timed_out=True, duration_ms=15_000, now_ms=15_001)
-    assert lanes.offer(lane, 11, 15_002)
-    assert not lanes.offer(lane, 12, 15_003) or len(start_all(lanes)) == 1
+    assert not lanes.offer(lane, 10, 15_000, FRESH), "one is still in flight: that is the probe"
+    time_out(lanes, lane, at_ms=15_001)
+    assert lanes.offer(lane, 11, 15_002, FRESH)
+    assert not lanes.offer(lane, 12, 15_003, FRESH) or len(start_all(lanes)) == 1
 
 
 def test_the_first_answer_makes_a_sick_lane_well() -> None:
     """Any answer counts, a 500 too: the endpoint is there."""
     lanes = make()
-    lane = lanes.lane("back", 0)
+    lane = lanes.lane("back", "t", 0)
     lane.timeouts_in_row = TIMEOUTS_TO_SICK
-    lanes.offer(lane, 0, 0)
+    lanes.offer(lane, 0, 0, FRESH)
     start_all(lanes)
 
-    lanes.completed(lane, timed_out=False, duration_ms=3, now_ms=3)
+    answer(lanes, lane)
 
     assert not lane.sick
-    assert lane.limit == CAP
+    assert lane.allowed == CAP
 
 
 def test_a_stalled_lane_is_swept() -> None:
     """What waits behind requests that do not come back is parked, not kept in memory."""
     lanes = make()
-    lane = lanes.lane("hang", 0)
+    lane = lanes.lane("hang", "t", 0)
     for item in range(CAP + 5):
-        lanes.offer(lane, item, 0)
+        lanes.offer(lane, item, 0, FRESH)
     start_all(lanes)
 
     assert lanes.sweep(STALL_MS_MIN - 1) == []
@@ -154,10 +262,10 @@ def test_a_stalled_lane_is_swept() -> None:
 def test_a_slow_but_steady_endpoint_is_not_swept() -> None:
     """2 s for an answer is slow, not stalled: patience follows the usual response time."""
     lanes = make()
-    lane = lanes.lane("slow", 0)
+    lane = lanes.lane("slow", "t", 0)
     lane.response_ms = 2_000.0
     for item in range(CAP + 5):
-        lanes.offer(lane, item, 0)
+        lanes.offer(lane, item, 0, FRESH)
     start_all(lanes)
 
     assert lanes.sweep(5_000) == []
@@ -166,24 +274,25 @@ def test_a_slow_but_steady_endpoint_is_not_swept() -> None:
 def test_lanes_without_work_are_forgotten() -> None:
     """Memory follows the endpoints that are being sent to."""
     lanes = make()
-    lanes.lane("idle", 0)
+    lanes.lane("idle", "t", 0)
 
-    lanes.sweep(IDLE_MS_MAX + 1)
-
+    lanes.sweep(IDLE_LOOK_MS + 1)
+    assert len(lanes) == 1
+    lanes.sweep(IDLE_MS_MAX + IDLE_LOOK_MS + 2)
     assert len(lanes) == 0
 
 
 def test_withdrawn_deliveries_are_returned_and_not_sent() -> None:
     """A partition that is given up takes its waiting deliveries along."""
     lanes = make()
-    lane = lanes.lane("a", 0)
+    lane = lanes.lane("a", "t", 0)
     for item in range(CAP + 4):
-        lanes.offer(lane, item, 0)
+        lanes.offer(lane, item, 0, FRESH)
     start_all(lanes)
 
     assert lanes.withdraw(lambda item: item % 2 == 0) == [4, 6]
     for _ in range(CAP):
-        lanes.completed(lane, timed_out=False, duration_ms=1, now_ms=1)
+        answer(lanes, lane)
     assert [item for _, item in start_all(lanes)] == [5, 7]
 
 
@@ -192,18 +301,18 @@ class LanesMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lanes: Lanes[int] = make(inflight_max=6, queue_max=8)
+        self.lanes: Lanes[int] = make(inflight_max=6, waiting_max=12)
         self.now_ms = 0.0
         self.count = 0
         self.parked: set[int] = set()
         self.done: set[int] = set()
         self.flying: list[tuple[Lane[int], int]] = []
 
-    @rule(key=st.sampled_from("abc"))
-    def arrives(self, key: str) -> None:
-        lane = self.lanes.lane(key, self.now_ms)
+    @rule(key=st.sampled_from("abc"), priority=st.sampled_from(Priority))
+    def arrives(self, key: str, priority: Priority) -> None:
+        lane = self.lanes.lane(key, "ab" if key in "ab" else "c", self.now_ms)
         item, self.count = self.count, self.count + 1
-        if not self.lanes.offer(lane, item, self.now_ms):
+        if not self.lanes.offer(lane, item, self.now_ms, priority):
             self.parked.add(item)
 
     @rule()
@@ -211,14 +320,18 @@ class LanesMachine(RuleBasedStateMachine):
         self.flying.extend(start_all(self.lanes))
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), timed_out=st.booleans())
-    def completes(self, data: st.DataObject, timed_out: bool) -> None:
+    @rule(data=st.data(), ending=st.sampled_from(Ending))
+    def completes(self, data: st.DataObject, ending: Ending) -> None:
         lane, item = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
-        duration_ms = 15_000.0 if timed_out else 20.0
-        self.lanes.completed(lane, timed_out=timed_out, duration_ms=duration_ms, now_ms=self.now_ms)
+        duration_ms = 15_000.0 if ending is Ending.TIMED_OUT else 20.0
+        self.lanes.completed(lane, ending, duration_ms=duration_ms, now_ms=self.now_ms)
         self.done.add(item)
 
-    @rule(step_ms=st.floats(0, 3_000))
+    @rule(odd=st.booleans())
+    def is_withdrawn(self, odd: bool) -> None:
+        self.parked.update(self.lanes.withdraw(lambda item: item % 2 == odd))
+
+    @rule(step_ms=st.floats(0, 30_000))
     def time_passes(self, step_ms: float) -> None:
         self.now_ms += step_ms
         self.parked.update(self.lanes.sweep(self.now_ms))
@@ -231,7 +344,8 @@ class LanesMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_delivery_is_somewhere_exactly_once(self) -> None:
-        waiting = [item for queue in self.lanes.queues() for item in queue]
+        waiting = list(self.lanes.items())
+        assert len(waiting) == self.lanes.waiting <= 12 + 3 * CAP, "each lane may fill itself"
         flying = [item for _, item in self.flying]
         everywhere = [*waiting, *flying, *self.parked, *self.done]
         assert sorted(everywhere) == list(range(self.count))
@@ -243,9 +357,9 @@ class LanesMachine(RuleBasedStateMachine):
             if not self.flying:
                 break
             lane, item = self.flying.pop()
-            self.lanes.completed(lane, timed_out=False, duration_ms=1, now_ms=self.now_ms)
+            answer(self.lanes, lane, at_ms=self.now_ms)
             self.done.add(item)
-        assert not list(self.lanes.queues())
+        assert not list(self.lanes.items())
 
 
 TestLanes = LanesMachine.TestCase

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from shared.observe.tally import Tally
+from shared.observe.tally import TallyHistogram
 
 BOUNDS = (0.005, 0.1, 1.0, 20.0)
 
@@ -14,7 +14,7 @@ BOUNDS = (0.005, 0.1, 1.0, 20.0)
 @given(st.lists(st.sampled_from((0.0, 0.005, 0.05, 0.1, 0.5, 1.0, 20.0, 99.0))))
 def test_it_reads_like_the_library_s_histogram(values: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = Tally("seconds", "Duration", BOUNDS, ours)
+    tally = TallyHistogram("seconds", "Duration", buckets=BOUNDS, registry=ours)
     histogram = Histogram("seconds", "Duration", buckets=BOUNDS, registry=theirs)
     for value in values:
         tally.observe(value)
