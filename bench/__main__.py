@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep; returns the exit code: 1 when something was lost or came twice."""
     given = parser().parse_args(arguments)
     try:
+        logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # comments on each retry
         cases = catalogue.select(given.series)
         programs.build()
         about = {**machine.describe(), "quick": given.quick, "load_before": machine.load_average()}

@@ -11,17 +11,19 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from bench.audience import Audience, Endpoint, Subscription, complaints, spread
+from bench.audience import HEALTHY, Audience, Endpoint, Subscription, complaints, spread
 from bench.errors import BenchError, LostError
 from bench.meter import Meter
 from bench.programs import Driven, Part, Receiver, Referred, Report, ask, command
+from deploy.local.services import Service
 from deploy.local.stack import Options, Stack
 from services.gateway.handlers.accounts import create_api_key, create_workspace
 from services.gateway.wiring import open_parts
@@ -41,7 +43,7 @@ IDLE_S: Final = 3.0
 _CHANGES: Final = (
     ("[events]\n", "[events]\nopen = true\n"),
     ('timeout = "15s"', f'timeout = "{ATTEMPT_LIMIT_S}s"'),
-    ("disable_after_failures = 10", ""),
+    ("disable_after_failures = 10", "disable_after_failures = 1000000"),
 )
 
 
@@ -86,6 +88,7 @@ class Rig:
         self.say = say
         self.meter = Meter(lambda: stack.describe()["pids"])
         self._accounts: list[tuple[str, httpx.AsyncClient]] = []
+        self._created: list[tuple[httpx.AsyncClient, str]] = []
         self._runs = itertools.count(1)
         self._hosts = itertools.count()
 
@@ -135,6 +138,25 @@ class Rig:
             answer = await client.post("/v1/webhooks", json={"url": url, "events": [event_type]})
             if answer.is_error:
                 raise BenchError(f"an endpoint was refused: {answer.status_code} {answer.text}")
+            self._created.append((client, answer.json()["id"]))
+
+    async def remove_endpoints(self) -> None:
+        """Delete all endpoints, so that what is still under way to sick ones ends."""
+        for client, endpoint_id in self._created:
+            (await client.delete(f"/v1/webhooks/{endpoint_id}")).raise_for_status()
+        self._created.clear()
+        await self.meter.settled()
+
+    async def metric(self, service: str, name: str) -> float:
+        """Return a metric of a service: the sum over its labels and processes."""
+        total = 0.0
+        async with httpx.AsyncClient() as client:
+            for child in self.stack.children.values():
+                if isinstance(child, Service) and child.service == service:
+                    page = await client.get(f"http://127.0.0.1:{child.health_port}/metrics")
+                    for family in text_string_to_metric_families(page.text):
+                        total += sum(s.value for s in family.samples if s.name == name)
+        return total
 
     async def begin(self) -> str:
         """Let the receiver count for a new run, and return the run's name."""
@@ -166,8 +188,8 @@ class Rig:
         run = await self.begin()
         before, receiver_before = self.meter.read(), await self.receiver.report()
         driven = await self.drive(run, audience, load)
-        deliveries = audience.expected(driven.events, "healthy")
-        await self.receiver.wait("healthy", deliveries, within_s=ARRIVE_WITHIN_S)
+        deliveries = audience.expected(driven.events, HEALTHY)
+        await self.receiver.wait(HEALTHY, deliveries, within_s=ARRIVE_WITHIN_S)
         after = await self.meter.settled()
         report = await self.receiver.report()
         check(audience, driven.events, report)
@@ -204,15 +226,23 @@ class Rig:
             run = await self.begin()
             driven = await self.drive(run, audience, Load(WARM_UP_BURST))
             wanted = sum(driven.events)
-            await self.receiver.wait("healthy", wanted, within_s=ARRIVE_WITHIN_S)
+            await self.receiver.wait(HEALTHY, wanted, within_s=ARRIVE_WITHIN_S)
             check(audience, driven.events, await self.receiver.report())
 
 
 def check(
-    audience: Audience, events: Sequence[int], report: Report, *, repeats: bool = True
+    audience: Audience,
+    events: Sequence[int],
+    report: Report,
+    *,
+    groups: Collection[str] = (HEALTHY,),
+    repeats: bool = False,
 ) -> None:
-    """Raise LostError unless every endpoint that answers got every event, and got it once."""
-    wrong = complaints(audience, events, report.paths, repeats=repeats)
+    """Raise LostError unless all endpoints of these groups got every event, and nobody any twice.
+
+    ``repeats``: to get one twice is allowed.
+    """
+    wrong = complaints(audience, events, report.paths, groups=groups, repeats=repeats)
     if wrong:
         raise LostError("; ".join(wrong))
 

@@ -41,6 +41,24 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         *COST,
         *PROCESSES,
     ),
+    "D": (
+        Column("quiet_p50_ms", "quiet p50 ms"),
+        Column("noisy_p50_ms", "noisy p50 ms"),
+        Column("quiet_p99_ms", "quiet p99 ms"),
+        Column("noisy_p99_ms", "noisy p99 ms"),
+        Column("p99_ratio", "ratio", 2),
+        Column("rate_ratio", "rate ratio", 3),
+        Column("sick_wanted", "sick: events", 0),
+        Column("sick_arrived", "arrived", 0),
+        Column("sick_per_s", "/s", 0),
+        Column("parked", "parked", 0),
+        Column("came_back", "came back", 0),
+    ),
+    "K": (
+        Column("repeats", "repeats", 0),
+        Column("in_flight", "in flight", 0),
+        Column("wait_ms_max", "longest wait ms", 0),
+    ),
 }
 
 

@@ -44,6 +44,9 @@ TARGETS: Final = (
     Target("B5000", "p50_h", "at most", 5.0, "H, p50"),
     Target("B5000", "p99_h", "at most", 4.0, "H, p99"),
     Target("B5000", "all_r", "at most", 22.0, "R of CPU for a delivery, all processes"),
+    *(Target(f"D{n}", "p99_ratio", "at most", 1.5, "times the quiet p99") for n in range(1, 7)),
+    *(Target(f"D{n}", "rate_ratio", "at least", 0.95, "of the quiet rate") for n in range(1, 7)),
+    Target("K1", "repeats", "at most", 90, "repeats: as much as arrives in 50 ms"),
 )
 
 

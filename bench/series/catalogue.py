@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from bench.errors import BenchError
-from bench.series import latency, throughput
+from bench.series import latency, neighbours, throughput
 from bench.series.case import Case
 
-CASES: Final[tuple[Case, ...]] = (*throughput.CASES, *latency.CASES)
+CASES: Final[tuple[Case, ...]] = (*throughput.CASES, *latency.CASES, *neighbours.CASES)
 
 
 def select(text: str) -> list[Case]:
