@@ -49,7 +49,7 @@ class Bench:
         self._run_count = runs
         self._quick = quick
         self.runs: dict[str, list[Figures]] = {}
-        self.lost: list[str] = []
+        self.problems: list[str] = []
 
     async def measure(self) -> None:
         """Run everything: one stack for all cases that can share one, runs of them in turn."""
@@ -62,9 +62,9 @@ class Bench:
                         started_s = time.monotonic()
                         try:
                             figures = await case.measure(rig, self._quick)
-                        except LostError as error:
-                            self.lost.append(f"{case.name}: {error}")
-                            _say(f"LOST or twice in {self.lost[-1]}")
+                        except (LostError, BenchError) as error:
+                            self.problems.append(f"{case.name}: {error}")
+                            _say(self.problems[-1])
                             continue
                         self.runs.setdefault(case.name, []).append(figures)
                         took_s = time.monotonic() - started_s
@@ -77,7 +77,7 @@ class Bench:
         letters = dict.fromkeys(name[0] for name in found)
         parts = [series_table(letter, titles, found) for letter in letters]
         parts.append(verdict_lines(judge(found)))
-        parts += [f"LOST or twice in {line}" for line in self.lost]
+        parts += self.problems
         return "\n\n".join(part for part in parts if part)
 
 
@@ -85,14 +85,14 @@ def keep(folder: Path, bench: Bench, about: dict[str, Any]) -> Path:
     """Write the results; returns their folder."""
     where = folder / f"{time.strftime('%Y-%m-%d')}-{about['commit']}"
     where.mkdir(parents=True, exist_ok=True)
-    content = {**about, "runs": bench.runs, "lost": bench.lost}
+    content = {**about, "runs": bench.runs, "problems": bench.problems}
     (where / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(content)))
     (where / "table.txt").write_text(bench.summary() + "\n", encoding="utf-8")
     return where
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, keep; returns the exit code: 1 when something was lost or came twice."""
+    """Measure, print, keep; returns the exit code: 1 when a run failed or lost something."""
     given = parser().parse_args(arguments)
     try:
         logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # comments on each retry
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about["load_after"] = machine.load_average()
     print(bench.summary())
     print(f"\nkept in {keep(given.results, bench, about)}")
-    return 1 if bench.lost else 0
+    return 1 if bench.problems else 0
 
 
 def _say(line: str) -> None:

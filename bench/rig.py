@@ -22,7 +22,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.audience import HEALTHY, Audience, Endpoint, Subscription, complaints, spread
 from bench.errors import BenchError, LostError
 from bench.meter import Meter
-from bench.programs import Driven, Part, Receiver, Referred, Report, ask, command
+from bench.programs import (
+    Driven,
+    DriverOptions,
+    Part,
+    Receiver,
+    ReferenceOptions,
+    Referred,
+    Report,
+    ask,
+    tool,
+)
 from deploy.local.services import Service
 from deploy.local.stack import Options, Stack
 from services.gateway.handlers.accounts import create_api_key, create_workspace
@@ -56,11 +66,17 @@ class Load(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a load did. ``cpu_s`` is by process, of the stack only."""
+    """What a load did. ``cpu_s`` is by process, of the stack only.
+
+    When everything had been published (``published_us``, Unix), ``backlog`` deliveries had not
+    arrived yet.
+    """
 
     driven: Driven
     report: Report
     deliveries: int
+    published_us: int
+    backlog: int
     cpu_s: Mapping[str, float]
     receiver_cpu_s: float
 
@@ -167,8 +183,7 @@ class Rig:
     async def drive(self, run: str, audience: Audience, load: Load) -> Driven:
         """Publish a load; returns when Kafka has acknowledged all of it."""
         described = self.stack.describe()
-        options = command(
-            "driver",
+        options = DriverOptions(
             bootstrap=described["kafka"],
             topic=described["events_topic"],
             run=run,
@@ -178,7 +193,7 @@ class Rig:
             mix=audience.parts,
         )
         takes_s = load.events / load.rate_per_s if load.rate_per_s else 0.0
-        return await ask(options, Driven, within_s=takes_s + ARRIVE_WITHIN_S)
+        return await ask(tool("driver"), options, Driven, within_s=takes_s + ARRIVE_WITHIN_S)
 
     async def measure(self, audience: Audience, load: Load) -> Measured:
         """Publish to healthy endpoints, wait until all is done, and say what it cost.
@@ -188,6 +203,8 @@ class Rig:
         run = await self.begin()
         before, receiver_before = self.meter.read(), await self.receiver.report()
         driven = await self.drive(run, audience, load)
+        published_us = int(time.time() * 1e6)
+        arrived = await self.receiver.wait(HEALTHY, 0, within_s=0)
         deliveries = audience.expected(driven.events, HEALTHY)
         await self.receiver.wait(HEALTHY, deliveries, within_s=ARRIVE_WITHIN_S)
         after = await self.meter.settled()
@@ -197,6 +214,8 @@ class Rig:
             driven=driven,
             report=report,
             deliveries=deliveries,
+            published_us=published_us,
+            backlog=deliveries - arrived,
             cpu_s=after.since(before),
             receiver_cpu_s=report.cpu_s - receiver_before.cpu_s,
         )
@@ -205,8 +224,7 @@ class Rig:
         """Return R: CPU microseconds of client and receiver for a request of ``size`` bytes."""
         run = await self.begin()
         before = await self.receiver.report()
-        options = command(
-            "reference",
+        options = ReferenceOptions(
             port=self.receiver.http_port,
             path="/reference/ok/0",
             run=run,
@@ -214,7 +232,7 @@ class Rig:
             connections=REFERENCE_CONNECTIONS,
             bytes=size,
         )
-        referred = await ask(options, Referred, within_s=REFERENCE_WITHIN_S)
+        referred = await ask(tool("reference"), options, Referred, within_s=REFERENCE_WITHIN_S)
         after = await self.receiver.report()
         return (referred.cpu_s + after.cpu_s - before.cpu_s) * 1e6 / referred.requests
 
@@ -244,7 +262,7 @@ def check(
     """
     wrong = complaints(audience, events, report.paths, groups=groups, repeats=repeats)
     if wrong:
-        raise LostError("; ".join(wrong))
+        raise LostError("LOST OR TWICE: " + "; ".join(wrong))
 
 
 @asynccontextmanager

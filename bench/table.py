@@ -41,6 +41,14 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         *COST,
         *PROCESSES,
     ),
+    "C": (Column("rate_per_s", "/s", 0), Column("backlog", "backlog", 0), *COST, *PROCESSES, *OURS),
+    "E": (
+        Column("rate_per_s", "/s", 0),
+        Column("capacity_per_s", "capacity/s", 0),
+        *COST,
+        *PROCESSES,
+        *OURS,
+    ),
     "D": (
         Column("quiet_p50_ms", "quiet p50 ms"),
         Column("noisy_p50_ms", "noisy p50 ms"),

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from bench.errors import BenchError
-from bench.series import latency, neighbours, throughput
+from bench.series import backlog, latency, neighbours, throughput
 from bench.series.case import Case
 
-CASES: Final[tuple[Case, ...]] = (*throughput.CASES, *latency.CASES, *neighbours.CASES)
+CASES: Final[tuple[Case, ...]] = (
+    *throughput.CASES,
+    *latency.CASES,
+    *neighbours.CASES,
+    *backlog.CASES,
+)
 
 
 def select(text: str) -> list[Case]:

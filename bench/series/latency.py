@@ -8,14 +8,11 @@ after each case, on the same broker.
 from __future__ import annotations
 
 import itertools
-import sys
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from bench.audience import spread
-from bench.programs import ask
+from bench.programs import ask, module
 from bench.references import Hops, HopsOptions
 from bench.rig import Load, Rig
 from bench.series.case import Case, Figures, cost_figures
@@ -30,9 +27,7 @@ async def reference_hops(rig: Rig, quick: bool) -> Hops:
     seconds = 5.0 if quick else 10.0
     bootstrap = rig.stack.describe()["kafka"]
     options = HopsOptions(bootstrap, HOPS_PER_S, seconds, f"bench-hops-{next(_numbers)}")
-    text = msgspec.json.encode(options).decode()
-    command = [sys.executable, "-m", "bench.references", "hops", text]
-    return await ask(command, Hops, within_s=seconds + 60)
+    return await ask(module("bench.references", "hops"), options, Hops, within_s=seconds + 60)
 
 
 async def paced(rig: Rig, quick: bool, *, name: str, rate_per_s: int) -> Figures:
