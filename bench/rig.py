@@ -163,6 +163,15 @@ class Rig:
         self._created.clear()
         await self.meter.settled()
 
+    @property
+    def bootstrap(self) -> str:
+        """Return Kafka's address."""
+        return self.stack.env["HOOKLANE_KAFKA_BOOTSTRAP"]
+
+    def topic(self, name: str) -> str:
+        """Return a topic's name in this stack."""
+        return self.stack.env.get("HOOKLANE_TOPIC_PREFIX", "") + name
+
     async def metric(self, service: str, name: str) -> float:
         """Return a metric of a service: the sum over its labels and processes."""
         total = 0.0
@@ -182,10 +191,9 @@ class Rig:
 
     async def drive(self, run: str, audience: Audience, load: Load) -> Driven:
         """Publish a load; returns when Kafka has acknowledged all of it."""
-        described = self.stack.describe()
         options = DriverOptions(
-            bootstrap=described["kafka"],
-            topic=described["events_topic"],
+            bootstrap=self.bootstrap,
+            topic=self.topic("events"),
             run=run,
             events=load.events,
             rate_per_s=load.rate_per_s,

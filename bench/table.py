@@ -30,6 +30,7 @@ COST: Final = (
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "A": (Column("rate_per_s", "/s", 0), *COST, *PROCESSES, *OURS),
     "B": (
+        Column("events_per_s", "events/s", 0),
         Column("p50_ms", "p50 ms"),
         Column("p99_ms", "p99 ms"),
         Column("p999_ms", "p99.9 ms"),
@@ -62,6 +63,22 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("parked", "parked", 0),
         Column("came_back", "came back", 0),
     ),
+    "F": (
+        Column("endpoints", "endpoints", 0),
+        Column("fanout_us", "fanout µs"),
+        Column("fanout_mib", "fanout MiB", 0),
+        Column("delivery_mib", "delivery MiB", 0),
+        Column("fanout_ready_s", "fanout ready s"),
+        Column("delivery_ready_s", "delivery ready s"),
+    ),
+    "G": (
+        Column("before_mib", "MiB before"),
+        Column("first_half_mib", "at most, 1st half"),
+        Column("second_half_mib", "2nd half"),
+        Column("growth_ratio", "ratio", 2),
+        Column("open_max", "open at most", 0),
+        Column("parked", "parked", 0),
+    ),
     "K": (
         Column("repeats", "repeats", 0),
         Column("in_flight", "in flight", 0),
@@ -70,15 +87,36 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
 }
 
 
+STEPS: Final = ("small", "middle", "large")
+"""A case that measures in steps has these before its figures' names: a line for each."""
+
+
 def series_table(letter: str, titles: Mapping[str, str], found: Medians) -> str:
     """Return the table of one series: a line for each of its cases that was measured."""
     columns = COLUMNS[letter]
-    cases = [name for name in titles if name in found and name[0] == letter]
     rows = [["", "", *(column.heading for column in columns)]]
-    for name in cases:
-        cells = (_cell(found[name].get(column.figure), column.decimals) for column in columns)
-        rows.append([name, titles[name], *cells])
+    for name, title in titles.items():
+        if name not in found or name[0] != letter:
+            continue
+        for figures in _steps(found[name]):
+            cells = (_cell(figures.get(column.figure), column.decimals) for column in columns)
+            rows.append([name, title, *cells])
     return _aligned(rows)
+
+
+def _steps(figures: Mapping[str, float]) -> list[Mapping[str, float]]:
+    """Return the figures of each step, or all of them where there are no steps."""
+    steps: list[Mapping[str, float]] = []
+    for step in STEPS:
+        start = f"{step}_"
+        mine = {
+            name.removeprefix(start): value
+            for name, value in figures.items()
+            if name.startswith(start)
+        }
+        if mine:
+            steps.append(mine)
+    return steps or [figures]
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> str:
