@@ -60,6 +60,7 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("sick_wanted", "sick: events", 0),
         Column("sick_arrived", "arrived", 0),
         Column("sick_per_s", "/s", 0),
+        Column("sick_rate_ratio", "of published", 2),
         Column("parked", "parked", 0),
         Column("came_back", "came back", 0),
     ),

@@ -50,6 +50,8 @@ TARGETS: Final = (
     Target("E2", "capacity_per_s", "at least", 1.8, "of one process, by CPU", over="E1"),
     *(Target(f"D{n}", "p99_ratio", "at most", 1.5, "times the quiet p99") for n in range(1, 7)),
     *(Target(f"D{n}", "rate_ratio", "at least", 0.95, "of the quiet rate") for n in range(1, 7)),
+    Target("D3", "sick_rate_ratio", "at least", 0.95, "of the rate that the flood is published at"),
+    Target("D6", "sick_rate_ratio", "at least", 0.95, "of the rate that the flood is published at"),
     Target("F1", "fanout_ratio", "at most", 1.3, "times the CPU to match with few endpoints"),
     Target("F1", "mib_max", "at most", 1_536.0, "MiB of a worker with all endpoints"),
     Target("F1", "ready_s_max", "at most", 60.0, "s until a worker is ready again"),

@@ -26,42 +26,57 @@ WELL: Final = f"{SICK}/ok"
 HOLE: Final = f"{SICK}/hole"
 SLOW: Final = f"{SICK}/slow-2000"
 PARKED: Final = ("delivery", "hooklane_delivery_parked_total")
-CAME_BACK: Final = ("retry", "hooklane_retry_moved_total")
+MOVED: Final = ("retry", "hooklane_retry_moved_total")
+WAITING: Final = ("retry", "hooklane_retry_waiting")
 IN_FLIGHT: Final = ("delivery", "hooklane_delivery_in_flight")
 
 
 class Sitting(NamedTuple):
-    """Twenty endpoints and their load. ``total_per_s`` is what the driver publishes."""
+    """Twenty endpoints and their load. ``total_per_s`` is what the driver publishes.
+
+    ``complete`` are the groups that are to get everything, if not in time.
+    """
 
     subscriptions: tuple[Subscription, ...]
     total_per_s: float
+    complete: tuple[str, ...]
 
 
 def together(rate_per_s: int, place: str) -> Sitting:
     """Every event goes to all twenty."""
     places = (OK,) * (ENDPOINTS - SICK_ENDPOINTS) + (place,) * SICK_ENDPOINTS
-    return Sitting((Subscription(places),), rate_per_s)
+    return Sitting((Subscription(places),), rate_per_s, _complete(place))
 
 
 def apart(rate_per_s: int, place: str) -> Sitting:
     """Every event goes to one of the twenty, in turn."""
     healthy = (Subscription((OK,)),) * (ENDPOINTS - SICK_ENDPOINTS)
-    return Sitting((*healthy, *(Subscription((place,)),) * SICK_ENDPOINTS), rate_per_s)
+    sick = (Subscription((place,)),) * SICK_ENDPOINTS
+    return Sitting((*healthy, *sick), rate_per_s, _complete(place))
 
 
 def flooded(rate_per_s: int, times: int) -> Sitting:
     """As ``apart``, but one endpoint is another tenant's, who publishes so many times as much."""
     healthy = (Subscription((OK,)),) * (ENDPOINTS - 1)
     flood = Subscription((WELL,), weight=times, tenant=1)
-    return Sitting((*healthy, flood), rate_per_s / ENDPOINTS * (ENDPOINTS - 1 + times))
+    total_per_s = rate_per_s / ENDPOINTS * (ENDPOINTS - 1 + times)
+    return Sitting((*healthy, flood), total_per_s, _complete(WELL))
+
+
+def _complete(place: str) -> tuple[str, ...]:
+    return (HEALTHY, SICK) if place == WELL else (HEALTHY,)
 
 
 class Seen(NamedTuple):
-    """One run: what both groups saw when the healthy one was complete."""
+    """One run: what both groups saw when those that are to be complete were.
+
+    Of the records that came back, as many are left out as were waiting before the run.
+    """
 
     healthy: GroupCounts
     sick: GroupCounts | None
     sick_wanted: int
+    sick_published_per_s: float
     parked: float
     came_back: float
 
@@ -70,19 +85,23 @@ async def observe(rig: Rig, name: str, sitting: Sitting, seconds: int) -> Seen:
     """Publish for some seconds and see what arrived; raises LostError."""
     audience = await rig.audience(name, sitting.subscriptions)
     run = await rig.begin()
-    parked, moved = await rig.metric(*PARKED), await rig.metric(*CAME_BACK)
+    parked, moved = await rig.metric(*PARKED), await rig.metric(*MOVED)
+    waiting = await rig.metric(*WAITING)
     load = Load(int(sitting.total_per_s * seconds), sitting.total_per_s)
     driven = await rig.drive(run, audience, load)
-    wanted = audience.expected(driven.events, HEALTHY)
-    await rig.receiver.wait(HEALTHY, wanted, within_s=ARRIVE_WITHIN_S)
+    for group in sitting.complete:
+        wanted = audience.expected(driven.events, group)
+        await rig.receiver.wait(group, wanted, within_s=ARRIVE_WITHIN_S)
     report = await rig.receiver.report()
-    check(audience, driven.events, report)
+    check(audience, driven.events, report, groups=sitting.complete)
+    sick_wanted = audience.expected(driven.events, SICK)
     return Seen(
         healthy=report.groups[HEALTHY],
         sick=report.groups.get(SICK),
-        sick_wanted=audience.expected(driven.events, SICK),
+        sick_wanted=sick_wanted,
+        sick_published_per_s=sick_wanted / seconds,
         parked=await rig.metric(*PARKED) - parked,
-        came_back=await rig.metric(*CAME_BACK) - moved,
+        came_back=max(await rig.metric(*MOVED) - moved - waiting, 0.0),
     )
 
 
@@ -93,6 +112,7 @@ async def compare(rig: Rig, quick: bool, *, name: str, quiet: Sitting, noisy: Si
     await rig.remove_endpoints()
     sick = await observe(rig, name, noisy, seconds)
     await rig.remove_endpoints()
+    sick_per_s = sick.sick.rate_per_s if sick.sick else 0.0
     before, during = well.healthy.latency_us, sick.healthy.latency_us
     return {
         "quiet_p50_ms": before.p50 / 1000,
@@ -103,7 +123,8 @@ async def compare(rig: Rig, quick: bool, *, name: str, quiet: Sitting, noisy: Si
         "rate_ratio": sick.healthy.rate_per_s / well.healthy.rate_per_s,
         "sick_wanted": sick.sick_wanted,
         "sick_arrived": sick.sick.distinct if sick.sick else 0,
-        "sick_per_s": sick.sick.rate_per_s if sick.sick else 0.0,
+        "sick_per_s": sick_per_s,
+        "sick_rate_ratio": sick_per_s / sick.sick_published_per_s,
         "parked": sick.parked,
         "came_back": sick.came_back,
     }
