@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
+from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.audience import HEALTHY, Audience, Endpoint, Subscription, complaints, spread
@@ -48,6 +50,9 @@ ARRIVE_WITHIN_S: Final = 120.0  # beyond the time that publishing takes
 REFERENCE_REQUESTS: Final = 60_000
 REFERENCE_CONNECTIONS: Final = 64
 REFERENCE_WITHIN_S: Final = 60.0
+LOGGED_WITHIN_S: Final = 60.0  # behind the last arrival
+POLL_S: Final = 0.1
+ROWS: Final = ("recorder", "hooklane_recorder_rows_total")
 WARM_UP_BURST: Final = 10_000
 IDLE_S: Final = 3.0
 _CHANGES: Final = (
@@ -69,7 +74,7 @@ class Measured(NamedTuple):
     """What a load did. ``cpu_s`` is by process, of the stack only.
 
     When everything had been published (``published_us``, Unix), ``backlog`` deliveries had not
-    arrived yet.
+    arrived yet. The work behind the last arrival took ``settled_s``.
     """
 
     driven: Driven
@@ -77,6 +82,7 @@ class Measured(NamedTuple):
     deliveries: int
     published_us: int
     backlog: int
+    settled_s: float
     cpu_s: Mapping[str, float]
     receiver_cpu_s: float
 
@@ -122,7 +128,7 @@ class Rig:
                 self._accounts.append((made.id, await closing.enter_async_context(client)))
         await self._warm_up(warm_up_s)
         await asyncio.sleep(IDLE_S)
-        cores = await self.meter.learn_idle(IDLE_S)
+        cores = await self.meter.learn_idle()
         self.say(f"warm; idle, the stack uses {cores:.2f} cores")
 
     async def audience(
@@ -209,24 +215,36 @@ class Rig:
         Raises LostError unless every endpoint got every event once.
         """
         run = await self.begin()
-        before, receiver_before = self.meter.read(), await self.receiver.report()
+        rows, receiver_before = await self.metric(*ROWS), await self.receiver.report()
+        before = self.meter.read()
         driven = await self.drive(run, audience, load)
         published_us = int(time.time() * 1e6)
         arrived = await self.receiver.wait(HEALTHY, 0, within_s=0)
         deliveries = audience.expected(driven.events, HEALTHY)
         await self.receiver.wait(HEALTHY, deliveries, within_s=ARRIVE_WITHIN_S)
-        after = await self.meter.settled()
+        arrived_s = time.monotonic()
         report = await self.receiver.report()
         check(audience, driven.events, report)
+        await self._logged(rows + deliveries)
+        after = await self.meter.settled()
         return Measured(
             driven=driven,
             report=report,
             deliveries=deliveries,
             published_us=published_us,
             backlog=deliveries - arrived,
+            settled_s=after.at_s - arrived_s,
             cpu_s=after.since(before),
             receiver_cpu_s=report.cpu_s - receiver_before.cpu_s,
         )
+
+    async def _logged(self, rows: float) -> None:
+        """Wait until the recorder has stored so many rows since its start; raises LostError."""
+        until_s = time.monotonic() + LOGGED_WITHIN_S
+        while (stored := await self.metric(*ROWS)) < rows:
+            if time.monotonic() > until_s:
+                raise LostError(f"LOST: the log is {rows - stored:.0f} rows short")
+            await asyncio.sleep(POLL_S)
 
     async def reference_us(self, size: int) -> float:
         """Return R: CPU microseconds of client and receiver for a request of ``size`` bytes."""
@@ -278,10 +296,12 @@ async def open_rig(
     *,
     say: Callable[[str], None],
     warm_up_s: float,
-    counts: Mapping[str, int] | None = None,
-    settings: Mapping[str, str] | None = None,
+    counts: Mapping[str, int],
 ) -> AsyncIterator[Rig]:
-    """Start a stack and a receiver for the length of the block; nothing is left behind."""
+    """Start a stack and a receiver for the length of the block; nothing is left behind.
+
+    The environment's settings count, as for ``make run``; ``counts`` goes before them.
+    """
     async with AsyncExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="hooklane-bench-")))
         state_dir, profiles_dir, ca_file = folder / "state", folder / "profiles", folder / "ca.pem"
@@ -290,18 +310,20 @@ async def open_rig(
         (profiles_dir / "bench.toml").write_text(profile(), encoding="utf-8")
         receiver = await Receiver.open(ca_file, host_count=HOSTS)
         closing.push_async_callback(receiver.close)
-        options = Options(
+        given = Options.read(os.environ)
+        options = structs.replace(
+            given,
             state_dir=state_dir,
             gateway_port=0,
             kafka_port=0,
             mongo_port=0,
             optimise=True,
-            counts=counts or {},
+            counts={**given.counts, **counts},
             settings={
-                "HOOKLANE_PROFILES_DIR": str(profiles_dir),
                 "HOOKLANE_LOG_LEVEL": "warning",
+                **given.settings,
+                "HOOKLANE_PROFILES_DIR": str(profiles_dir),
                 "SSL_CERT_FILE": str(ca_file),  # so that the delivery worker trusts the receiver
-                **(settings or {}),
             },
         )
         stack = Stack(options, say=say)

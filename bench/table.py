@@ -26,6 +26,7 @@ COST: Final = (
     Column("all_us", "CPU µs"),
     Column("all_r", "= R"),
     Column("r_us", "(R µs)"),
+    Column("settled_s", "settled s"),
 )
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "A": (Column("rate_per_s", "/s", 0), *COST, *PROCESSES, *OURS),

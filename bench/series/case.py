@@ -32,4 +32,5 @@ def cost_figures(measured: Measured, reference_us: float) -> Figures:
         "all_r": costs["all_us"] / reference_us,
         "fanout_r": costs["fanout_us"] / reference_us,
         "r_us": reference_us,
+        "settled_s": measured.settled_s,
     }
