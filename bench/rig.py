@@ -223,10 +223,11 @@ class Rig:
         deliveries = audience.expected(driven.events, HEALTHY)
         await self.receiver.wait(HEALTHY, deliveries, within_s=ARRIVE_WITHIN_S)
         arrived_s = time.monotonic()
-        report = await self.receiver.report()
-        check(audience, driven.events, report)
+        check(audience, driven.events, await self.receiver.report())
         await self._logged(rows + deliveries)
         after = await self.meter.settled()
+        report = await self.receiver.report()
+        check(audience, driven.events, report)  # again: duplicates may come behind the last
         return Measured(
             driven=driven,
             report=report,
