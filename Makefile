@@ -52,8 +52,8 @@ lint: setup-test ## Style, formatting, and who may import whom
 type: setup-test ## Types, strictly
 	@exec $(BIN)/mypy
 
-bench: setup-test ## Measure throughput, latency and isolation on this machine
-	@exec $(BIN)/python -m bench
+bench: setup-test ## Measure throughput, latency and isolation here (BENCH="--quick --series A,B")
+	@exec $(BIN)/python -m bench $(BENCH)
 
 requirements: setup ## Lock the dependencies of pyproject.toml (UPGRADE=1: to newer versions)
 	$(LOCK) $(UPGRADED) pyproject.toml --all-extras --group local --group test -o requirements/test.txt

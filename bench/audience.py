@@ -7,12 +7,14 @@ subscribes to one type, so the numbers of the events at its path have no gaps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bench.programs import Part, PathCounts
 
-OK: Final = "healthy/ok"
+HEALTHY: Final = "healthy"
+SICK: Final = "sick"
+OK: Final = f"{HEALTHY}/ok"
 _COMPLAINTS_MAX: Final = 5
 _ANSWERS_200: Final = ("ok", "cold", "slow")
 
@@ -64,11 +66,16 @@ def fan_out(endpoints: int, behaviour: str = OK) -> tuple[Subscription, ...]:
 
 
 def complaints(
-    audience: Audience, events: Sequence[int], seen: Mapping[str, PathCounts], *, repeats: bool
+    audience: Audience,
+    events: Sequence[int],
+    seen: Mapping[str, PathCounts],
+    *,
+    groups: Collection[str],
+    repeats: bool,
 ) -> list[str]:
-    """Return what is wrong: losses and duplicates at the endpoints that answer 200.
+    """Return what is wrong at the endpoints that answer 200: losses in these groups, duplicates.
 
-    Without ``repeats``, attempts that come again are no complaint (a worker was killed).
+    With ``repeats``, attempts that come again are no complaint: a worker was killed.
     """
     wrong: list[str] = []
     for endpoint in audience.endpoints:
@@ -77,9 +84,9 @@ def complaints(
         wanted = events[endpoint.part]
         counts = seen.get(endpoint.path, PathCounts())
         twice = counts.repeats + counts.retries
-        if counts.distinct != wanted:
+        if endpoint.group in groups and counts.distinct != wanted:
             wrong.append(f"{endpoint.path} got {counts.distinct} of {wanted} events")
-        if repeats and twice:
+        if twice and not repeats:
             wrong.append(f"{endpoint.path} got {twice} of {wanted} events again")
     if len(wrong) > _COMPLAINTS_MAX:
         wrong[_COMPLAINTS_MAX:] = [f"and {len(wrong) - _COMPLAINTS_MAX} more"]

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from shared.config import PREFIX
+
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("aiokafka", "faust-streaming", "httptools", "msgspec", "secantusdb", "uvloop")
 
@@ -24,6 +26,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "go": _printed("go", "env", "GOVERSION"),
+        "settings": _numbers(),
         "packages": {name: version(name) for name in PACKAGES},
     }
 
@@ -31,6 +34,12 @@ def describe() -> dict[str, Any]:
 def load_average() -> list[float]:
     """Return the load averages of 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]
+
+
+def _numbers() -> dict[str, str]:
+    """Return the settings that are numbers: others may be secrets, or paths of this machine."""
+    given = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
+    return {name: text for name, text in given.items() if text.isdigit()}
 
 
 def _printed(*command: str) -> str:

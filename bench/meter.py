@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 
 import psutil
 
-WINDOW_S: Final = 0.25
-QUIET_WINDOWS: Final = 4  # so many in a row
+WINDOW_S: Final = 0.5
+QUIET_WINDOWS: Final = 2  # so many in a row
+IDLE_WINDOW_S: Final = 1.0
+IDLE_WINDOWS: Final = 4
 SETTLE_S_MAX: Final = 20.0
-NOISE_CORES: Final = 0.06  # two ticks of the kernel's CPU clock in each window, and a bit
+NOISE_CORES: Final = 0.06  # three ticks of the kernel's CPU clock in a window
 
 
 class Reading(NamedTuple):
@@ -56,11 +58,14 @@ class Meter:
         """Return the resident memory of each process."""
         return {name: psutil.Process(pid).memory_info().rss for name, pid in self._pids().items()}
 
-    async def learn_idle(self, for_s: float) -> float:
-        """Measure what the stack uses for doing nothing; returns cores."""
-        before = self.read()
-        await asyncio.sleep(for_s)
-        self._idle_cores = self.read().cores_since(before)
+    async def learn_idle(self) -> float:
+        """Measure what the stack uses for doing nothing; returns cores, of the quietest second."""
+        seen: list[float] = []
+        for _ in range(IDLE_WINDOWS):
+            before = self.read()
+            await asyncio.sleep(IDLE_WINDOW_S)
+            seen.append(self.read().cores_since(before))
+        self._idle_cores = min(seen)
         return self._idle_cores
 
     async def settled(self) -> Reading:
@@ -68,7 +73,7 @@ class Meter:
 
         After ``SETTLE_S_MAX`` the last reading has to do.
         """
-        quiet_cores = 1.5 * self._idle_cores + NOISE_CORES
+        quiet_cores = 1.25 * self._idle_cores + NOISE_CORES
         deadline_s = time.monotonic() + SETTLE_S_MAX
         began = last = self.read()
         windows = 0

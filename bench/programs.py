@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,7 +21,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[1]
 SOURCE: Final = REPOSITORY / "bench" / "tools"
 PROGRAM: Final = REPOSITORY / ".cache" / "bench" / "tools"
 GO: Final = "1.26"
-REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
+LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 BUILD_WITHIN_S: Final = 300
 ANSWER_WITHIN_S: Final = 30.0  # beyond what an order asks for
 
@@ -35,6 +36,18 @@ class Part(msgspec.Struct, frozen=True):
     weight: int = 1
 
 
+class DriverOptions(msgspec.Struct, frozen=True):
+    """``events`` events of ``bytes`` bytes at a pace, or (0) as fast as Kafka takes them."""
+
+    bootstrap: str
+    topic: str
+    run: str
+    events: int
+    rate_per_s: float
+    bytes: int
+    mix: tuple[Part, ...]
+
+
 class Driven(msgspec.Struct, frozen=True):
     """What a driver did. ``events`` counts for each part; ``late_ms_max`` is its worst delay."""
 
@@ -43,6 +56,17 @@ class Driven(msgspec.Struct, frozen=True):
     last_us: int
     late_ms_max: float
     cpu_s: float
+
+
+class ReferenceOptions(msgspec.Struct, frozen=True):
+    """``requests`` posts of ``bytes`` bytes over so many connections."""
+
+    port: int
+    path: str
+    run: str
+    requests: int
+    connections: int
+    bytes: int
 
 
 class Referred(msgspec.Struct, frozen=True):
@@ -110,37 +134,45 @@ def build() -> Path:
     return PROGRAM
 
 
-async def start(command: Sequence[str]) -> asyncio.subprocess.Process:
-    """Start a program that is talked to over its standard input and output."""
-    return await asyncio.create_subprocess_exec(
+def tool(name: str) -> list[str]:
+    """Return the command line of a Go program."""
+    return [str(PROGRAM), name]
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a Python program."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+async def start(command: Sequence[str], options: Any) -> asyncio.subprocess.Process:
+    """Start a program and tell it what to do, on the first line of its standard input."""
+    process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        limit=REPORT_BYTES_MAX,
+        limit=LINE_BYTES_MAX,
         cwd=REPOSITORY,
     )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(options) + b"\n")
+    return process
 
 
-async def ask(command: Sequence[str], kind: type[T], *, within_s: float) -> T:
+async def ask(command: Sequence[str], options: Any, kind: type[T], *, within_s: float) -> T:
     """Run a program to its end and return the JSON that it printed."""
-    process = await start(command)
+    process = await start(command, options)
     try:
         async with asyncio.timeout(within_s):
             printed, _ = await process.communicate()
     except TimeoutError:
-        raise BenchError(f"{command[1]} did not end within {within_s:g} s") from None
+        raise BenchError(f"{command} did not end within {within_s:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise BenchError(f"{command[1]} ended with code {process.returncode}")
+        raise BenchError(f"{command} ended with code {process.returncode}")
     return msgspec.json.decode(printed, type=kind)
-
-
-def command(name: str, **options: Any) -> list[str]:
-    """Return the command line of a Go program."""
-    return [str(PROGRAM), name, msgspec.json.encode(options).decode()]
 
 
 class Receiver:
@@ -156,8 +188,8 @@ class Receiver:
     @classmethod
     async def open(cls, ca_file: Path, *, host_count: int) -> Receiver:
         """Start it and return when it listens."""
-        arguments = command("receiver", hosts=host_count, ca_file=str(ca_file))
-        receiver = cls(await start(arguments), host_count)
+        options = {"hosts": host_count, "ca_file": str(ca_file)}
+        receiver = cls(await start(tool("receiver"), options), host_count)
         ports = await receiver._line(ANSWER_WITHIN_S)
         receiver.http_port, receiver.https_port = ports["http_port"], ports["https_port"]
         return receiver

@@ -1,10 +1,10 @@
 """H, and the ceiling: programs of one process each, so that their CPU is theirs alone.
 
-``python -m bench.references hops JSON`` measures two bare acknowledged Kafka hops, producer to
+``python -m bench.references hops`` measures two bare acknowledged Kafka hops, producer to
 consumer and on to another consumer, at a steady pace in one uvloop process: what the broker makes
-any pipeline of this shape wait. ``python -m bench.references ceiling JSON`` posts with our
+any pipeline of this shape wait. ``python -m bench.references ceiling`` posts with our
 transport alone, no Kafka: what the delivery worker could reach if nothing but sending cost
-anything. Both print one JSON object.
+anything. Both read their options as a line of JSON and print a JSON object.
 """
 
 from __future__ import annotations
@@ -176,14 +176,15 @@ async def ceiling(options: CeilingOptions) -> Ceiling:
     return figures
 
 
-def main(name: str, text: str) -> None:
+def main(name: str) -> None:
     """Run one of the two and print what it found."""
+    options = sys.stdin.readline()
     if name == "hops":
-        found: object = uvloop.run(hops(msgspec.json.decode(text, type=HopsOptions)))
+        found: object = uvloop.run(hops(msgspec.json.decode(options, type=HopsOptions)))
     else:
-        found = uvloop.run(ceiling(msgspec.json.decode(text, type=CeilingOptions)))
+        found = uvloop.run(ceiling(msgspec.json.decode(options, type=CeilingOptions)))
     print(msgspec.json.encode(found).decode())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])

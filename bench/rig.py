@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
+from msgspec import structs
+from prometheus_client.parser import text_string_to_metric_families
 
-from bench.audience import Audience, Endpoint, Subscription, complaints, spread
+from bench.audience import HEALTHY, Audience, Endpoint, Subscription, complaints, spread
 from bench.errors import BenchError, LostError
 from bench.meter import Meter
-from bench.programs import Driven, Part, Receiver, Referred, Report, ask, command
+from bench.programs import (
+    Driven,
+    DriverOptions,
+    Part,
+    Receiver,
+    ReferenceOptions,
+    Referred,
+    Report,
+    ask,
+    tool,
+)
+from deploy.local.services import Service
 from deploy.local.stack import Options, Stack
 from services.gateway.handlers.accounts import create_api_key, create_workspace
 from services.gateway.wiring import open_parts
@@ -36,12 +50,15 @@ ARRIVE_WITHIN_S: Final = 120.0  # beyond the time that publishing takes
 REFERENCE_REQUESTS: Final = 60_000
 REFERENCE_CONNECTIONS: Final = 64
 REFERENCE_WITHIN_S: Final = 60.0
+LOGGED_WITHIN_S: Final = 60.0  # behind the last arrival
+POLL_S: Final = 0.1
+ROWS: Final = ("recorder", "hooklane_recorder_rows_total")
 WARM_UP_BURST: Final = 10_000
 IDLE_S: Final = 3.0
 _CHANGES: Final = (
     ("[events]\n", "[events]\nopen = true\n"),
     ('timeout = "15s"', f'timeout = "{ATTEMPT_LIMIT_S}s"'),
-    ("disable_after_failures = 10", ""),
+    ("disable_after_failures = 10", "disable_after_failures = 1000000"),
 )
 
 
@@ -54,11 +71,18 @@ class Load(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a load did. ``cpu_s`` is by process, of the stack only."""
+    """What a load did. ``cpu_s`` is by process, of the stack only.
+
+    When everything had been published (``published_us``, Unix), ``backlog`` deliveries had not
+    arrived yet. The work behind the last arrival took ``settled_s``.
+    """
 
     driven: Driven
     report: Report
     deliveries: int
+    published_us: int
+    backlog: int
+    settled_s: float
     cpu_s: Mapping[str, float]
     receiver_cpu_s: float
 
@@ -86,6 +110,7 @@ class Rig:
         self.say = say
         self.meter = Meter(lambda: stack.describe()["pids"])
         self._accounts: list[tuple[str, httpx.AsyncClient]] = []
+        self._created: list[tuple[httpx.AsyncClient, str]] = []
         self._runs = itertools.count(1)
         self._hosts = itertools.count()
 
@@ -103,7 +128,7 @@ class Rig:
                 self._accounts.append((made.id, await closing.enter_async_context(client)))
         await self._warm_up(warm_up_s)
         await asyncio.sleep(IDLE_S)
-        cores = await self.meter.learn_idle(IDLE_S)
+        cores = await self.meter.learn_idle()
         self.say(f"warm; idle, the stack uses {cores:.2f} cores")
 
     async def audience(
@@ -135,6 +160,34 @@ class Rig:
             answer = await client.post("/v1/webhooks", json={"url": url, "events": [event_type]})
             if answer.is_error:
                 raise BenchError(f"an endpoint was refused: {answer.status_code} {answer.text}")
+            self._created.append((client, answer.json()["id"]))
+
+    async def remove_endpoints(self) -> None:
+        """Delete all endpoints, so that what is still under way to sick ones ends."""
+        for client, endpoint_id in self._created:
+            (await client.delete(f"/v1/webhooks/{endpoint_id}")).raise_for_status()
+        self._created.clear()
+        await self.meter.settled()
+
+    @property
+    def bootstrap(self) -> str:
+        """Return Kafka's address."""
+        return self.stack.env["HOOKLANE_KAFKA_BOOTSTRAP"]
+
+    def topic(self, name: str) -> str:
+        """Return a topic's name in this stack."""
+        return self.stack.env.get("HOOKLANE_TOPIC_PREFIX", "") + name
+
+    async def metric(self, service: str, name: str) -> float:
+        """Return a metric of a service: the sum over its labels and processes."""
+        total = 0.0
+        async with httpx.AsyncClient() as client:
+            for child in self.stack.children.values():
+                if isinstance(child, Service) and child.service == service:
+                    page = await client.get(f"http://127.0.0.1:{child.health_port}/metrics")
+                    for family in text_string_to_metric_families(page.text):
+                        total += sum(s.value for s in family.samples if s.name == name)
+        return total
 
     async def begin(self) -> str:
         """Let the receiver count for a new run, and return the run's name."""
@@ -144,11 +197,9 @@ class Rig:
 
     async def drive(self, run: str, audience: Audience, load: Load) -> Driven:
         """Publish a load; returns when Kafka has acknowledged all of it."""
-        described = self.stack.describe()
-        options = command(
-            "driver",
-            bootstrap=described["kafka"],
-            topic=described["events_topic"],
+        options = DriverOptions(
+            bootstrap=self.bootstrap,
+            topic=self.topic("events"),
             run=run,
             events=load.events,
             rate_per_s=load.rate_per_s,
@@ -156,7 +207,7 @@ class Rig:
             mix=audience.parts,
         )
         takes_s = load.events / load.rate_per_s if load.rate_per_s else 0.0
-        return await ask(options, Driven, within_s=takes_s + ARRIVE_WITHIN_S)
+        return await ask(tool("driver"), options, Driven, within_s=takes_s + ARRIVE_WITHIN_S)
 
     async def measure(self, audience: Audience, load: Load) -> Measured:
         """Publish to healthy endpoints, wait until all is done, and say what it cost.
@@ -164,27 +215,43 @@ class Rig:
         Raises LostError unless every endpoint got every event once.
         """
         run = await self.begin()
-        before, receiver_before = self.meter.read(), await self.receiver.report()
+        rows, receiver_before = await self.metric(*ROWS), await self.receiver.report()
+        before = self.meter.read()
         driven = await self.drive(run, audience, load)
-        deliveries = audience.expected(driven.events, "healthy")
-        await self.receiver.wait("healthy", deliveries, within_s=ARRIVE_WITHIN_S)
+        published_us = int(time.time() * 1e6)
+        arrived = await self.receiver.wait(HEALTHY, 0, within_s=0)
+        deliveries = audience.expected(driven.events, HEALTHY)
+        await self.receiver.wait(HEALTHY, deliveries, within_s=ARRIVE_WITHIN_S)
+        arrived_s = time.monotonic()
+        check(audience, driven.events, await self.receiver.report())
+        await self._logged(rows + deliveries)
         after = await self.meter.settled()
         report = await self.receiver.report()
-        check(audience, driven.events, report)
+        check(audience, driven.events, report)  # again: duplicates may come behind the last
         return Measured(
             driven=driven,
             report=report,
             deliveries=deliveries,
+            published_us=published_us,
+            backlog=deliveries - arrived,
+            settled_s=after.at_s - arrived_s,
             cpu_s=after.since(before),
             receiver_cpu_s=report.cpu_s - receiver_before.cpu_s,
         )
+
+    async def _logged(self, rows: float) -> None:
+        """Wait until the recorder has stored so many rows since its start; raises LostError."""
+        until_s = time.monotonic() + LOGGED_WITHIN_S
+        while (stored := await self.metric(*ROWS)) < rows:
+            if time.monotonic() > until_s:
+                raise LostError(f"LOST: the log is {rows - stored:.0f} rows short")
+            await asyncio.sleep(POLL_S)
 
     async def reference_us(self, size: int) -> float:
         """Return R: CPU microseconds of client and receiver for a request of ``size`` bytes."""
         run = await self.begin()
         before = await self.receiver.report()
-        options = command(
-            "reference",
+        options = ReferenceOptions(
             port=self.receiver.http_port,
             path="/reference/ok/0",
             run=run,
@@ -192,7 +259,7 @@ class Rig:
             connections=REFERENCE_CONNECTIONS,
             bytes=size,
         )
-        referred = await ask(options, Referred, within_s=REFERENCE_WITHIN_S)
+        referred = await ask(tool("reference"), options, Referred, within_s=REFERENCE_WITHIN_S)
         after = await self.receiver.report()
         return (referred.cpu_s + after.cpu_s - before.cpu_s) * 1e6 / referred.requests
 
@@ -204,17 +271,25 @@ class Rig:
             run = await self.begin()
             driven = await self.drive(run, audience, Load(WARM_UP_BURST))
             wanted = sum(driven.events)
-            await self.receiver.wait("healthy", wanted, within_s=ARRIVE_WITHIN_S)
+            await self.receiver.wait(HEALTHY, wanted, within_s=ARRIVE_WITHIN_S)
             check(audience, driven.events, await self.receiver.report())
 
 
 def check(
-    audience: Audience, events: Sequence[int], report: Report, *, repeats: bool = True
+    audience: Audience,
+    events: Sequence[int],
+    report: Report,
+    *,
+    groups: Collection[str] = (HEALTHY,),
+    repeats: bool = False,
 ) -> None:
-    """Raise LostError unless every endpoint that answers got every event, and got it once."""
-    wrong = complaints(audience, events, report.paths, repeats=repeats)
+    """Raise LostError unless all endpoints of these groups got every event, and nobody any twice.
+
+    ``repeats``: to get one twice is allowed.
+    """
+    wrong = complaints(audience, events, report.paths, groups=groups, repeats=repeats)
     if wrong:
-        raise LostError("; ".join(wrong))
+        raise LostError("LOST OR TWICE: " + "; ".join(wrong))
 
 
 @asynccontextmanager
@@ -222,10 +297,12 @@ async def open_rig(
     *,
     say: Callable[[str], None],
     warm_up_s: float,
-    counts: Mapping[str, int] | None = None,
-    settings: Mapping[str, str] | None = None,
+    counts: Mapping[str, int],
 ) -> AsyncIterator[Rig]:
-    """Start a stack and a receiver for the length of the block; nothing is left behind."""
+    """Start a stack and a receiver for the length of the block; nothing is left behind.
+
+    The environment's settings count, as for ``make run``; ``counts`` goes before them.
+    """
     async with AsyncExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="hooklane-bench-")))
         state_dir, profiles_dir, ca_file = folder / "state", folder / "profiles", folder / "ca.pem"
@@ -234,18 +311,20 @@ async def open_rig(
         (profiles_dir / "bench.toml").write_text(profile(), encoding="utf-8")
         receiver = await Receiver.open(ca_file, host_count=HOSTS)
         closing.push_async_callback(receiver.close)
-        options = Options(
+        given = Options.read(os.environ)
+        options = structs.replace(
+            given,
             state_dir=state_dir,
             gateway_port=0,
             kafka_port=0,
             mongo_port=0,
             optimise=True,
-            counts=counts or {},
+            counts={**given.counts, **counts},
             settings={
-                "HOOKLANE_PROFILES_DIR": str(profiles_dir),
                 "HOOKLANE_LOG_LEVEL": "warning",
+                **given.settings,
+                "HOOKLANE_PROFILES_DIR": str(profiles_dir),
                 "SSL_CERT_FILE": str(ca_file),  # so that the delivery worker trusts the receiver
-                **(settings or {}),
             },
         )
         stack = Stack(options, say=say)

@@ -26,10 +26,12 @@ COST: Final = (
     Column("all_us", "CPU µs"),
     Column("all_r", "= R"),
     Column("r_us", "(R µs)"),
+    Column("settled_s", "settled s"),
 )
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "A": (Column("rate_per_s", "/s", 0), *COST, *PROCESSES, *OURS),
     "B": (
+        Column("events_per_s", "events/s", 0),
         Column("p50_ms", "p50 ms"),
         Column("p99_ms", "p99 ms"),
         Column("p999_ms", "p99.9 ms"),
@@ -41,18 +43,82 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         *COST,
         *PROCESSES,
     ),
+    "C": (Column("rate_per_s", "/s", 0), Column("backlog", "backlog", 0), *COST, *PROCESSES, *OURS),
+    "E": (
+        Column("rate_per_s", "/s", 0),
+        Column("capacity_per_s", "capacity/s", 0),
+        *COST,
+        *PROCESSES,
+        *OURS,
+    ),
+    "D": (
+        Column("quiet_p50_ms", "quiet p50 ms"),
+        Column("noisy_p50_ms", "noisy p50 ms"),
+        Column("quiet_p99_ms", "quiet p99 ms"),
+        Column("noisy_p99_ms", "noisy p99 ms"),
+        Column("p99_ratio", "ratio", 2),
+        Column("rate_ratio", "rate ratio", 3),
+        Column("sick_wanted", "sick: events", 0),
+        Column("sick_arrived", "arrived", 0),
+        Column("sick_per_s", "/s", 0),
+        Column("sick_rate_ratio", "of published", 2),
+        Column("parked", "parked", 0),
+        Column("came_back", "came back", 0),
+    ),
+    "F": (
+        Column("endpoints", "endpoints", 0),
+        Column("fanout_us", "fanout µs"),
+        Column("fanout_mib", "fanout MiB", 0),
+        Column("delivery_mib", "delivery MiB", 0),
+        Column("fanout_ready_s", "fanout ready s"),
+        Column("delivery_ready_s", "delivery ready s"),
+    ),
+    "G": (
+        Column("before_mib", "MiB before"),
+        Column("first_half_mib", "at most, 1st half"),
+        Column("second_half_mib", "2nd half"),
+        Column("growth_ratio", "ratio", 2),
+        Column("open_max", "open at most", 0),
+        Column("parked", "parked", 0),
+    ),
+    "K": (
+        Column("repeats", "repeats", 0),
+        Column("in_flight", "in flight", 0),
+        Column("wait_ms_max", "longest wait ms", 0),
+    ),
 }
+
+
+STEPS: Final = ("small", "middle", "large")
+"""A case that measures in steps has these before its figures' names: a line for each."""
 
 
 def series_table(letter: str, titles: Mapping[str, str], found: Medians) -> str:
     """Return the table of one series: a line for each of its cases that was measured."""
     columns = COLUMNS[letter]
-    cases = [name for name in titles if name in found and name[0] == letter]
     rows = [["", "", *(column.heading for column in columns)]]
-    for name in cases:
-        cells = (_cell(found[name].get(column.figure), column.decimals) for column in columns)
-        rows.append([name, titles[name], *cells])
+    for name, title in titles.items():
+        if name not in found or name[0] != letter:
+            continue
+        for figures in _steps(found[name]):
+            cells = (_cell(figures.get(column.figure), column.decimals) for column in columns)
+            rows.append([name, title, *cells])
     return _aligned(rows)
+
+
+def _steps(figures: Mapping[str, float]) -> list[Mapping[str, float]]:
+    """Return the figures of each step, or all of them where there are no steps."""
+    steps: list[Mapping[str, float]] = []
+    for step in STEPS:
+        start = f"{step}_"
+        mine = {
+            name.removeprefix(start): value
+            for name, value in figures.items()
+            if name.startswith(start)
+        }
+        if mine:
+            steps.append(mine)
+    return steps or [figures]
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> str:

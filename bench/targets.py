@@ -44,6 +44,19 @@ TARGETS: Final = (
     Target("B5000", "p50_h", "at most", 5.0, "H, p50"),
     Target("B5000", "p99_h", "at most", 4.0, "H, p99"),
     Target("B5000", "all_r", "at most", 22.0, "R of CPU for a delivery, all processes"),
+    Target("A1-https", "per_cpu_s", "at least", 0.7, "of http, by CPU", over="A1-50"),
+    Target("A1-cold", "per_cpu_s", "at least", 0.4, "of http, by CPU", over="A1-50"),
+    Target("C1", "rate_per_s", "at least", 1.0, "of the sustained rate", over="A1-50"),
+    Target("E2", "capacity_per_s", "at least", 1.8, "of one process, by CPU", over="E1"),
+    *(Target(f"D{n}", "p99_ratio", "at most", 1.5, "times the quiet p99") for n in range(1, 7)),
+    *(Target(f"D{n}", "rate_ratio", "at least", 0.95, "of the quiet rate") for n in range(1, 7)),
+    Target("D3", "sick_rate_ratio", "at least", 0.95, "of the rate that the flood is published at"),
+    Target("D6", "sick_rate_ratio", "at least", 0.95, "of the rate that the flood is published at"),
+    Target("F1", "fanout_ratio", "at most", 1.3, "times the CPU to match with few endpoints"),
+    Target("F1", "mib_max", "at most", 1_536.0, "MiB of a worker with all endpoints"),
+    Target("F1", "ready_s_max", "at most", 60.0, "s until a worker is ready again"),
+    Target("G1", "growth_ratio", "at most", 1.1, "times the memory of the first half"),
+    Target("K1", "repeats", "at most", 90, "repeats: as much as arrives in 50 ms"),
 )
 
 

@@ -11,12 +11,16 @@ Figures = dict[str, float]
 
 
 class Case(NamedTuple):
-    """One thing to measure. ``counts`` are the processes that its stack needs, by service."""
+    """One thing to measure. ``counts`` are the processes that its stack needs, by service.
+
+    ``fresh``: each run needs a stack of its own.
+    """
 
     name: str
     title: str
     measure: Callable[[Rig, bool], Awaitable[Figures]]
     counts: Mapping[str, int] = {}
+    fresh: bool = False
 
 
 def cost_figures(measured: Measured, reference_us: float) -> Figures:
@@ -28,4 +32,5 @@ def cost_figures(measured: Measured, reference_us: float) -> Figures:
         "all_r": costs["all_us"] / reference_us,
         "fanout_r": costs["fanout_us"] / reference_us,
         "r_us": reference_us,
+        "settled_s": measured.settled_s,
     }

@@ -8,31 +8,26 @@ after each case, on the same broker.
 from __future__ import annotations
 
 import itertools
-import sys
 from functools import partial
 from typing import Final
 
-import msgspec
-
-from bench.audience import spread
-from bench.programs import ask
+from bench.audience import HEALTHY, spread
+from bench.programs import ask, module
 from bench.references import Hops, HopsOptions
 from bench.rig import Load, Rig
 from bench.series.case import Case, Figures, cost_figures
 
 ENDPOINTS: Final = 20
 HOPS_PER_S: Final = 100
+BURST_EVENTS: Final = 20_000
 _numbers = itertools.count(1)
 
 
 async def reference_hops(rig: Rig, quick: bool) -> Hops:
     """Return H."""
     seconds = 5.0 if quick else 10.0
-    bootstrap = rig.stack.describe()["kafka"]
-    options = HopsOptions(bootstrap, HOPS_PER_S, seconds, f"bench-hops-{next(_numbers)}")
-    text = msgspec.json.encode(options).decode()
-    command = [sys.executable, "-m", "bench.references", "hops", text]
-    return await ask(command, Hops, within_s=seconds + 60)
+    options = HopsOptions(rig.bootstrap, HOPS_PER_S, seconds, f"bench-hops-{next(_numbers)}")
+    return await ask(module("bench.references", "hops"), options, Hops, within_s=seconds + 60)
 
 
 async def paced(rig: Rig, quick: bool, *, name: str, rate_per_s: int) -> Figures:
@@ -44,10 +39,11 @@ async def paced(rig: Rig, quick: bool, *, name: str, rate_per_s: int) -> Figures
     measured = await rig.measure(audience, Load(rate_per_s * seconds, rate_per_s))
     references_us.append(await rig.reference_us(300))
     hops.append(await reference_hops(rig, quick))
-    latency = measured.report.groups["healthy"].latency_us
+    latency = measured.report.groups[HEALTHY].latency_us
     h50_ms = sum(h.p50_ms for h in hops) / len(hops)
     h99_ms = sum(h.p99_ms for h in hops) / len(hops)
     return {
+        "events_per_s": rate_per_s,
         "p50_ms": latency.p50 / 1000,
         "p99_ms": latency.p99 / 1000,
         "p999_ms": latency.p999 / 1000,
@@ -60,10 +56,23 @@ async def paced(rig: Rig, quick: bool, *, name: str, rate_per_s: int) -> Figures
     }
 
 
+async def half(rig: Rig, quick: bool) -> Figures:
+    """Find out what can be sustained, and publish at half of it."""
+    audience = await rig.audience("B50", spread(ENDPOINTS))
+    measured = await rig.measure(audience, Load(BURST_EVENTS))
+    rate_per_s = int(measured.report.groups[HEALTHY].rate_per_s / 2)
+    return await paced(rig, quick, name="B50", rate_per_s=rate_per_s)
+
+
 def _case(rate_per_s: int) -> Case:
     name = f"B{rate_per_s}"
     title = f"{rate_per_s:,} events/s"
     return Case(name, title, partial(paced, name=name, rate_per_s=rate_per_s))
 
 
-CASES: Final = (_case(100), _case(1_000), _case(5_000))
+CASES: Final = (
+    _case(100),
+    _case(1_000),
+    _case(5_000),
+    Case("B50%", "50 % of the maximum", half),
+)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -40,9 +41,9 @@ type driven struct {
 
 // drive publishes and returns when Kafka has acknowledged everything. A paced event's stamp is when
 // it was due, so that a driver that comes late does not hide what its events waited for.
-func drive(text []byte) error {
+func drive(lines *bufio.Reader) error {
 	var options driverOptions
-	if err := decode(text, &options); err != nil {
+	if err := next(lines, &options); err != nil {
 		return err
 	}
 	client, err := kgo.NewClient(producerOptions(options)...)

@@ -3,25 +3,26 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 )
 
-var commands = map[string]func([]byte) error{
+var commands = map[string]func(*bufio.Reader) error{
 	"driver":    drive,
 	"receiver":  receive,
 	"reference": refer,
 }
 
-// main runs one subcommand; its second argument is a JSON object that says what to do.
+// main runs one subcommand. What to do is a JSON object on the first line of standard input.
 func main() {
-	if len(os.Args) != 3 || commands[os.Args[1]] == nil {
-		fail(fmt.Errorf("usage: bench driver|receiver|reference JSON"))
+	if len(os.Args) != 2 || commands[os.Args[1]] == nil {
+		fail(fmt.Errorf("usage: bench driver|receiver|reference"))
 	}
-	if err := commands[os.Args[1]]([]byte(os.Args[2])); err != nil {
+	if err := commands[os.Args[1]](bufio.NewReader(os.Stdin)); err != nil {
 		fail(err)
 	}
 }
@@ -31,9 +32,14 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// decode reads one JSON object strictly: a misspelt member is an error, not a default.
-func decode(text []byte, into any) error {
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
+// next reads a line that holds one JSON object. It is strict: a misspelt member is an error, not a
+// default. At the end of the input the error is io.EOF.
+func next(lines *bufio.Reader, into any) error {
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(into)
 }

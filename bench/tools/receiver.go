@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -61,9 +60,9 @@ type receiver struct {
 }
 
 // receive serves until standard input ends. It prints its ports, then one line for each order.
-func receive(text []byte) error {
+func receive(lines *bufio.Reader) error {
 	var options receiverOptions
-	if err := decode(text, &options); err != nil {
+	if err := next(lines, &options); err != nil {
 		return err
 	}
 	r := &receiver{}
@@ -92,7 +91,7 @@ func receive(text []byte) error {
 	if err := say(map[string]int{"http_port": plain, "https_port": secure}); err != nil {
 		return err
 	}
-	return r.obey(os.Stdin)
+	return r.obey(lines)
 }
 
 // listen serves the same free port at each host and returns it.
@@ -165,18 +164,18 @@ func number(text []byte) int {
 }
 
 // obey answers each line of the control interface with a line.
-func (r *receiver) obey(lines io.Reader) error {
-	scanner := bufio.NewScanner(lines)
-	for scanner.Scan() {
+func (r *receiver) obey(lines *bufio.Reader) error {
+	for {
 		var given order
-		if err := decode(scanner.Bytes(), &given); err != nil {
+		if err := next(lines, &given); err == io.EOF {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		if err := say(r.perform(given)); err != nil {
 			return err
 		}
 	}
-	return scanner.Err()
 }
 
 func (r *receiver) perform(given order) any {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"strings"
 	"sync"
@@ -32,9 +33,9 @@ const bodiesKept = 256
 
 // refer posts what a delivery worker would, with the least work: the same bodies with the same
 // headers, straight to the receiver.
-func refer(text []byte) error {
+func refer(lines *bufio.Reader) error {
 	var options referenceOptions
-	if err := decode(text, &options); err != nil {
+	if err := next(lines, &options); err != nil {
 		return err
 	}
 	client := &fasthttp.HostClient{
@@ -47,13 +48,13 @@ func refer(text []byte) error {
 		id := eventID(options.Run, 0, number)
 		bodies[number] = webhook(id, "bench.reference", number, time.Now(), options.Bytes)
 	}
-	var next atomic.Int64
+	var posted atomic.Int64
 	var failed atomic.Pointer[error]
 	var posting sync.WaitGroup
 	start, before := time.Now(), cpuSeconds()
 	for range options.Connections {
 		posting.Go(func() {
-			if err := postAll(client, options, bodies, &next); err != nil {
+			if err := postAll(client, options, bodies, &posted); err != nil {
 				failed.Store(&err)
 			}
 		})
@@ -65,9 +66,9 @@ func refer(text []byte) error {
 	return say(referred{options.Requests, time.Since(start).Seconds(), cpuSeconds() - before})
 }
 
-// postAll posts one request after the other until `next` has reached their number.
+// postAll posts one request after the other until `posted` has reached their number.
 func postAll(
-	client *fasthttp.HostClient, options referenceOptions, bodies [][]byte, next *atomic.Int64,
+	client *fasthttp.HostClient, options referenceOptions, bodies [][]byte, posted *atomic.Int64,
 ) error {
 	var request fasthttp.Request
 	var response fasthttp.Response
@@ -78,7 +79,7 @@ func postAll(
 	request.Header.Set(attemptHeader, "1")
 	request.Header.Set("X-QR3-Signature", "sha256="+strings.Repeat("0", 64))
 	for {
-		number := int(next.Add(1)) - 1
+		number := int(posted.Add(1)) - 1
 		if number >= options.Requests {
 			return nil
 		}
