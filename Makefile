@@ -15,7 +15,7 @@ AS_TESTED := -c requirements/test.txt
 UPGRADED := $(if $(UPGRADE),--upgrade)
 
 # Side by side, each pytest process has a Kafka and a MongoDB of its own. What works with a whole
-# stack has the machine for itself; the end-to-end tests come last: theirs stands until the run ends.
+# stack has the machine for itself; the end-to-end tests come last: theirs stands to the end.
 PURE := tests/unit tests/architecture
 SERVED := tests/integration
 STACKED := tests/docs tests/e2e
