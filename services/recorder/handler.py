@@ -28,9 +28,9 @@ from aiokafka.structs import ConsumerRecord
 from services.recorder import metrics
 from services.recorder.book import ENDPOINTS_MAX, Book, Verdict
 from services.recorder.patience import patiently
-from services.recorder.reading import Read, Unreadable, read
-from shared.models.attempts import Attempt
+from services.recorder.reading import Unreadable, read
 from shared.policy.health import NEVER, EndpointHealth, Rule
+from shared.storage.chunks import Logged
 
 INSERT_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -60,8 +60,8 @@ class Stored(Protocol):
 class Log(Protocol):
     """The delivery log. Its calls may raise Outage."""
 
-    async def insert(self, rows: Sequence[tuple[Attempt, bytes]]) -> Stored:
-        """Store attempts with the bytes of their records; what is there already stays."""
+    async def insert(self, records: Sequence[Logged]) -> Stored:
+        """Store records of ``attempts``; what is there already stays."""
 
 
 class Healths(Protocol):
@@ -142,8 +142,8 @@ class Recorder:
         lags = (end - self._books[tp].next_offset for tp, end in ends.items() if end is not None)
         metrics.LAG.set(sum(max(0, lag) for lag in lags))
 
-    async def _insert(self, reads: Sequence[Read]) -> None:
-        for rows in _chunks(reads):
+    async def _insert(self, reads: Sequence[Logged]) -> None:
+        for rows in _pieces(reads):
             stored = await patiently(partial(self._log.insert, rows))
             metrics.ROWS.labels("stored").inc(stored.fresh)
             metrics.ROWS.labels("known").inc(stored.known)
@@ -151,7 +151,7 @@ class Recorder:
             if stored.refused:
                 _log.error("rows_refused", rows=len(stored.refused), first=stored.refused[0])
 
-    async def _count(self, tp: TopicPartition, first_offset: int, reads: Sequence[Read]) -> bool:
+    async def _count(self, tp: TopicPartition, first_offset: int, reads: Sequence[Logged]) -> bool:
         """Fold one partition's attempts; returns False when the partition is not ours any more."""
         book = await self._book(tp, first_offset)
         if book is None:
@@ -225,7 +225,7 @@ class Recorder:
         return True
 
 
-def _read(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Read]:
+def _read(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Logged]:
     reads, unreadable = read(records)
     if unreadable:
         _report(unreadable)
@@ -244,15 +244,15 @@ def _report(unreadable: Sequence[Unreadable]) -> None:
     )
 
 
-def _chunks(reads: Iterable[Read]) -> Iterable[list[tuple[Attempt, bytes]]]:
-    """Yield the rows in pieces of about ``INSERT_BYTES_MAX``."""
-    rows: list[tuple[Attempt, bytes]] = []
+def _pieces(reads: Iterable[Logged]) -> Iterable[list[Logged]]:
+    """Yield the records in pieces of about ``INSERT_BYTES_MAX``."""
+    rows: list[Logged] = []
     size_bytes = 0
     for one in reads:
         if rows and size_bytes + len(one.value) > INSERT_BYTES_MAX:
             yield rows
             rows, size_bytes = [], 0
-        rows.append((one.attempt, one.value))
+        rows.append(one)
         size_bytes += len(one.value)
     if rows:
         yield rows

@@ -13,17 +13,10 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from shared.models.attempts import Attempt, decode_attempt
+from shared.storage.chunks import Logged
 from shared.topics import RECORD_BYTES_MAX
 
 INTEGER_MAX: Final = (1 << 48) - 1  # beyond it ids do not sort, and MongoDB has no such dates
-
-
-class Read(NamedTuple):
-    """An attempt, where its record was and the bytes that it was decoded from."""
-
-    offset: int
-    attempt: Attempt
-    value: bytes
 
 
 class Unreadable(NamedTuple):
@@ -36,14 +29,14 @@ class Unreadable(NamedTuple):
 
 def read(
     records: Iterable[ConsumerRecord[bytes, bytes]],
-) -> tuple[list[Read], list[Unreadable]]:
+) -> tuple[list[Logged], list[Unreadable]]:
     """Return the attempts of one partition in their order, and what was none."""
-    reads: list[Read] = []
+    reads: list[Logged] = []
     unreadable: list[Unreadable] = []
     for record in records:
         try:
             value = record.value or b""
-            reads.append(Read(record.offset, _attempt(value), value))
+            reads.append(Logged(_attempt(value), record.offset, value))
         except msgspec.DecodeError as error:
             unreadable.append(Unreadable(record.partition, record.offset, str(error)[:200]))
     return reads, unreadable

@@ -30,6 +30,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata
 
+from shared.kafka import compression
 from shared.kafka.partitioner import partition_for
 from shared.models.errors import HooklaneError, Outage
 from shared.topics import RECORD_BYTES_MAX
@@ -84,6 +85,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect; waits out a broker that is not there yet."""
+        compression.hasten()
         await self._connected()
 
     async def stop(self) -> None:

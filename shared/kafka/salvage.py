@@ -26,7 +26,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record import default_records, memory_records
 from aiokafka.structs import ConsumerRecord
 
-from shared.kafka import unpacking
+from shared.kafka import compression
 
 DAMAGED_HEADER: Final = "hooklane-damaged"
 
@@ -129,7 +129,7 @@ class SalvagingRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 def install() -> None:
     """Make every aiokafka consumer of this process read on behind damaged batches."""
-    unpacking.bound()
+    compression.bound()
     fetcher.MemoryRecords = SlicingRecords
     fetcher.PartitionRecords = SalvagingRecords
 

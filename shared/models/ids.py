@@ -28,13 +28,13 @@ def new_id(prefix: str, now_ms: int, entropy: bytes) -> str:
     """Return a fresh id; ``entropy`` is ``ENTROPY_BYTES`` random bytes."""
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"entropy has {len(entropy)} bytes, {ENTROPY_BYTES} are needed")
-    return f"{prefix}_{_clamp(now_ms):012x}{entropy.hex()}"
+    return f"{prefix}_{clamp(now_ms):012x}{entropy.hex()}"
 
 
 def derived_id(prefix: str, time_ms: int, *parts: str) -> str:
     """Return the id that belongs to ``parts``: the same parts and time give the same id."""
     digest = blake2b("\x00".join(parts).encode("utf-8", "surrogatepass"), digest_size=ENTROPY_BYTES)
-    return f"{prefix}_{_clamp(time_ms):012x}{digest.hexdigest()}"
+    return f"{prefix}_{clamp(time_ms):012x}{digest.hexdigest()}"
 
 
 def time_ms_of(identifier: str) -> int:
@@ -44,8 +44,9 @@ def time_ms_of(identifier: str) -> int:
 
 def id_floor(prefix: str, time_ms: int) -> str:
     """Return the smallest id of ``prefix`` at ``time_ms``: the lower bound of a time range."""
-    return f"{prefix}_{_clamp(time_ms):012x}"
+    return f"{prefix}_{clamp(time_ms):012x}"
 
 
-def _clamp(time_ms: int) -> int:
+def clamp(time_ms: int) -> int:
+    """Return the nearest time that an id can hold."""
     return min(max(time_ms, 0), _TIME_MS_MAX)

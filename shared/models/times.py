@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +25,13 @@ def iso_ms(time_ms: int) -> str:
     Raises ValueError or OverflowError for a time outside the years 1 to 9999.
     """
     seconds, milliseconds = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _to_the_second(seconds: int) -> str:
+    """Return the text up to the seconds; kept, as thousands of events share a second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def parse_ms(text: str) -> int:

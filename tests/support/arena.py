@@ -23,8 +23,12 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
 
 from deploy.local.stack import Options, Stack
+from shared.models.attempts import Attempt
+from shared.storage.chunks import merge
+from shared.storage.mongo.attempts import CHUNKS
 from tests.support.polling import until
 
 FAN_OUT: Final = 3
@@ -133,12 +137,16 @@ class Arena:
 
     async def successes(self, prefix: str) -> Counter[tuple[str, str]]:
         """Return how many rows of the log say ``success``, by endpoint and event."""
-        rows = self._mongo["hooklane"]["attempts"].find(
-            {"event_id": {"$regex": f"^{prefix}-"}, "status": "success"}, {"event_id": 1}
+        chunks = self._mongo["hooklane"][CHUNKS].find({})
+        rows: dict[str, Attempt] = {}
+        with contextlib.suppress(PyMongoError):  # the server may be the one that was killed
+            async for chunk in chunks:
+                rows |= merge([chunk["attempts"]])
+        return Counter(
+            (row.endpoint_id, row.event_id)
+            for row in rows.values()
+            if row.status == "success" and row.event_id.startswith(f"{prefix}-")
         )
-        with contextlib.suppress(Exception):  # the server may be the one that was killed
-            return Counter([(row["_id"].partition(":")[0], row["event_id"]) async for row in rows])
-        return Counter()
 
     async def close(self) -> None:
         """Close the arena's own connections."""

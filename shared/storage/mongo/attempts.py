@@ -1,19 +1,16 @@
 """The delivery log: one row for each attempt, which is the record of ``attempts`` as it came.
 
-A row's ``_id`` is ``<endpoint id>:<delivery id>``. Delivery ids sort by time, so the main list
-(an endpoint's rows, newest first) is a range of ``_id`` and needs no secondary index; and they are
-derived, so that a record which is read twice is one row. The record itself is kept as the bytes
-that Kafka has (``attempt``), decoded only when somebody looks at it; beside it stand just the
-fields that queries need. ``docs/decisions/0005-log-rows.md`` has the figures.
+Rows are kept in chunks (``shared.storage.chunks``), whose ``_id`` begins with the endpoint and the
+second in which the attempts were due: the main list (an endpoint's rows, newest first) is a range
+of ``_id`` and needs no secondary index. ``docs/decisions/0005-log-rows.md`` has the figures.
 
-A filter that has no index reads at most ``SCAN_ROWS_MAX`` rows of the endpoint for one page: a page
-may come back short, or even empty, and still name a next one. No call takes longer because an
-endpoint has many rows.
+Whatever is filtered for, a page reads about ``SCAN_ROWS_MAX`` rows at most: it may come back short,
+or even empty, and still name a next one. No call takes longer because an endpoint has many rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,33 +18,46 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import BulkWriteError
 
 from shared.models import ids
-from shared.models.attempts import Attempt, decode_attempt
+from shared.models.attempts import Attempt
 from shared.models.errors import Outage
+from shared.storage.chunks import (
+    SLOT_MS,
+    AttemptRow,
+    Chunk,
+    Logged,
+    chunk_up,
+    merge,
+    slot_of,
+    slot_start,
+)
 from shared.storage.mongo.client import Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, DESCENDING, Index
 
-ATTEMPTS: Final = "attempts"
+CHUNKS: Final = "log_chunks"
 
 SCAN_ROWS_MAX: Final = 20_000
+READ_CHUNKS: Final = 64  # fetched at a time
 DAY_MS: Final = 86_400_000
 
 INDEXES: Final = (
     Index(
-        collection=ATTEMPTS,
+        collection=CHUNKS,
         keys=(("expires_at", ASCENDING),),
-        serves="retention: rows go when their time is over",
+        serves="retention: chunks go when their newest row's time is over",
         options={"expireAfterSeconds": 0},
     ),
     Index(
-        collection=ATTEMPTS,
+        collection=CHUNKS,
         # Read backwards. Not DESCENDING: the development server loses rows of such a range when a
         # bound is the beginning of their ids.
-        keys=(("status", ASCENDING), ("_id", ASCENDING)),
-        serves="GET /v1/webhooks/{id}/deliveries?status=failed; a success costs nothing here",
-        options={"partialFilterExpression": {"status": "failed"}},
+        keys=(("failed", ASCENDING), ("_id", ASCENDING)),
+        serves="GET /v1/webhooks/{id}/deliveries?status=failed; successes cost nothing here",
+        options={"partialFilterExpression": {"failed": True}},
     ),
 )
 
+_LAST: Final = "whe"  # behind every delivery id
+_FAR_MS: Final = (1 << 48) - 2 * SLOT_MS
 _DUPLICATE_KEY: Final = 11_000
 _ROW_AT_FAULT: Final = frozenset(
     {
@@ -71,13 +81,6 @@ class Stored(msgspec.Struct, frozen=True):
     refused: tuple[str, ...] = ()
 
 
-class AttemptRow(msgspec.Struct, frozen=True):
-    """One row of the log; ``id`` is the delivery id, ``whd_…``."""
-
-    id: str
-    attempt: Attempt
-
-
 class Page(msgspec.Struct, frozen=True):
     """Rows, newest first. ``next`` is the ``before`` of the page after it, None on the last one."""
 
@@ -86,28 +89,29 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class AttemptLog:
-    """The ``attempts`` collection. ``retention_days`` counts from the attempt's start."""
+    """The log's collection. ``retention_days`` counts from a chunk's newest attempt."""
 
     def __init__(self, mongo: Mongo, *, retention_days: int) -> None:
-        self._collection = mongo.collection(ATTEMPTS)
+        self._collection = mongo.collection(CHUNKS)
         self._retention_ms = retention_days * DAY_MS
 
-    async def insert(self, rows: Sequence[tuple[Attempt, bytes]]) -> Stored:
-        """Store attempts, each with the bytes of its record; returns when they are journalled.
+    async def insert(self, records: Sequence[Logged]) -> Stored:
+        """Store the records of a batch; returns when they are journalled.
 
-        A row that is there already stays as it is. Raises Outage when the server is away or could
-        not take some of them for a reason that is not theirs; inserting all of them again is right
+        What is there already stays as it is. Raises Outage when the server is away or could not
+        take some of them for a reason that is not theirs; inserting all of them again is right
         then.
         """
-        if not rows:
+        chunks = chunk_up(records)
+        if not chunks:
             return Stored(fresh=0, known=0)
-        documents = [self._document(attempt, value) for attempt, value in rows]
+        documents = [self._document(chunk) for chunk in chunks]
         try:
             with outages():
                 await self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            return _judge(error, len(rows))
-        return Stored(fresh=len(rows), known=0)
+            return _judge(error, chunks)
+        return Stored(fresh=len(records), known=0)
 
     async def page(
         self,
@@ -125,84 +129,108 @@ class AttemptLog:
         ``since_ms`` and ``until_ms`` bound when the attempt was due: from ``since_ms`` on, before
         ``until_ms``. A page with a filter may be short although another one follows. Raises Outage.
         """
-        span = _span(endpoint_id, before, since_ms, until_ms)
-        where: Document = {"_id": span}
+        start = ids.id_floor(ids.DELIVERY, since_ms or 0)
+        end = min(before or _LAST, _LAST if until_ms is None else _floor(until_ms))
+        where: Document = {"_id": _span(endpoint_id, start, end)}
         if status == "failed":
-            where["status"] = status  # indexed, so it is no filter that rows are read for
-            status = None
-        wanted = {"status": status, "event_type": event_type}
-        filters = {name: value for name, value in wanted.items() if value is not None}
-        read_to = await self._scan_end(where) if filters else None
-        if read_to is not None:
-            span["$gte"] = read_to["_id"]
-        found = await self._newest({**where, **filters}, limit + 1)
-        rows = tuple(_row(document) for document in found[:limit])
-        if len(found) > limit:
-            return Page(rows, rows[-1].id)
-        return Page(rows, None if read_to is None else _delivery_id(read_to))
+            where["failed"] = True
+        rows: list[AttemptRow] = []
+        read, oldest = 0, end
+        async for second in self._seconds(endpoint_id, where):
+            if read >= SCAN_ROWS_MAX or len(rows) > limit:
+                break
+            asked = {row_id: one for row_id, one in second.items() if start <= row_id < end}
+            read += len(asked)
+            oldest = min(asked, default=oldest)
+            rows += [
+                AttemptRow(row_id, one)
+                for row_id, one in asked.items()
+                if status in {None, one.status} and event_type in {None, one.event_type}
+            ]
+        else:
+            oldest = ""
+        if len(rows) > limit:
+            return Page(tuple(rows[:limit]), rows[limit - 1].id)
+        return Page(tuple(rows), oldest or None)
 
     async def get(self, endpoint_id: str, delivery_id: str) -> AttemptRow | None:
         """Return one row, or None; raises Outage."""
-        with outages():
-            found = await self._collection.find_one({"_id": f"{endpoint_id}:{delivery_id}"})
-        return None if found is None else _row(found)
+        if _time_ms(delivery_id, -1) < 0:
+            return None
+        where = {"_id": _span(endpoint_id, delivery_id, delivery_id)}
+        async for second in self._seconds(endpoint_id, where):
+            if delivery_id in second:
+                return AttemptRow(delivery_id, second[delivery_id])
+        return None
 
-    async def _newest(self, where: Document, limit: int) -> list[Document]:
-        rows = self._collection.find(where).sort("_id", DESCENDING)
-        with outages():
-            found: list[Document] = await rows.limit(limit).to_list(limit)
-        return found
+    async def _seconds(
+        self, endpoint_id: str, where: Document
+    ) -> AsyncIterator[Mapping[str, Attempt]]:
+        """Yield an endpoint's rows of one second after the other, the newest first."""
+        span: Document = dict(where["_id"])
+        group: list[Document] = []
+        while True:
+            chunks = self._collection.find({**where, "_id": span}).sort("_id", DESCENDING)
+            with outages():
+                found: list[Document] = await chunks.limit(READ_CHUNKS).to_list(READ_CHUNKS)
+            for chunk in found:
+                if group and slot_of(group[-1]["_id"]) != slot_of(chunk["_id"]):
+                    yield _rows(endpoint_id, group)
+                    group = []
+                group.append(chunk)
+            if len(found) < READ_CHUNKS:
+                break
+            span["$lt"] = found[-1]["_id"]
+        if group:
+            yield _rows(endpoint_id, group)
 
-    async def _scan_end(self, where: Document) -> Document | None:
-        """Return the last row that one page may read, None when all of them are few enough."""
-        rows = self._collection.find(where, {"_id": 1}).sort("_id", DESCENDING)
-        with outages():
-            last: list[Document] = await rows.skip(SCAN_ROWS_MAX - 1).limit(1).to_list(1)
-        return last[0] if last else None
-
-    def _document(self, attempt: Attempt, value: bytes) -> Document:
-        return {
-            "_id": f"{attempt.endpoint_id}:{attempt.delivery_id()}",
-            "expires_at": DatetimeMS(attempt.started_ms + self._retention_ms),
-            "workspace_id": attempt.workspace_id,
-            "event_id": attempt.event_id,
-            "event_type": attempt.event_type,
-            "status": attempt.status,
-            "attempt": value,
+    def _document(self, chunk: Chunk) -> Document:
+        document: Document = {
+            "_id": chunk.id,
+            "expires_at": DatetimeMS(chunk.newest_ms + self._retention_ms),
+            "workspace_id": chunk.workspace_id,
+            "attempts": chunk.packed,
         }
+        return {**document, "failed": True} if chunk.failed else document
 
 
-def _judge(error: BulkWriteError, count: int) -> Stored:
+def _judge(error: BulkWriteError, chunks: Sequence[Chunk]) -> Stored:
     """Return what an unordered insert with errors has stored; raises Outage to have it repeated."""
     failures: list[dict[str, Any]] = error.details["writeErrors"]
     refused = [failure for failure in failures if failure["code"] in _ROW_AT_FAULT]
-    known = sum(failure["code"] == _DUPLICATE_KEY for failure in failures)
-    if known + len(refused) < len(failures) or error.details["writeConcernErrors"]:
+    known = [failure for failure in failures if failure["code"] == _DUPLICATE_KEY]
+    if len(known) + len(refused) < len(failures) or error.details["writeConcernErrors"]:
         raise Outage("MongoDB did not take all rows of the log") from error
+    rows = sum(chunk.rows for chunk in chunks)
+    known_rows = sum(chunks[failure["index"]].rows for failure in known)
     return Stored(
-        fresh=count - len(failures),
-        known=known,
+        fresh=rows - known_rows - sum(chunks[failure["index"]].rows for failure in refused),
+        known=known_rows,
         refused=tuple(str(failure["errmsg"])[:500] for failure in refused),
     )
 
 
-def _span(
-    endpoint_id: str, before: str | None, since_ms: int | None, until_ms: int | None
-) -> Document:
-    """Return the range of ``_id`` that holds an endpoint's rows in the given time."""
-    ends: Iterable[str | None] = (
-        "whe",  # behind every delivery id
-        before,
-        None if until_ms is None else ids.id_floor(ids.DELIVERY, until_ms),
-    )
-    start = ids.id_floor(ids.DELIVERY, since_ms or 0)
-    end = min(end for end in ends if end is not None)
-    return {"$gte": f"{endpoint_id}:{start}", "$lt": f"{endpoint_id}:{end}"}
+def _floor(time_ms: int) -> str:
+    return ids.id_floor(ids.DELIVERY, time_ms)
 
 
-def _row(document: Document) -> AttemptRow:
-    return AttemptRow(_delivery_id(document), decode_attempt(document["attempt"]))
+def _span(endpoint_id: str, start: str, end: str) -> Document:
+    """Return the range of ``_id`` in which rows from ``start`` up to ``end`` can be."""
+    return {
+        "$gte": slot_start(endpoint_id, _time_ms(start, 0)),
+        "$lt": slot_start(endpoint_id, _time_ms(end, _FAR_MS) + SLOT_MS),
+    }
 
 
-def _delivery_id(document: Document) -> str:
-    return str(document["_id"]).rpartition(":")[2]
+def _time_ms(delivery_id: str, otherwise: int) -> int:
+    """Return the time in an id; callers may send anything for one."""
+    try:
+        return ids.time_ms_of(delivery_id)
+    except ValueError:
+        return otherwise
+
+
+def _rows(endpoint_id: str, group: list[Document]) -> Mapping[str, Attempt]:
+    """Return the rows of chunks that come newest first; foreign ids may fall into the range."""
+    rows = merge(chunk["attempts"] for chunk in reversed(group))
+    return {row_id: one for row_id, one in rows.items() if one.endpoint_id == endpoint_id}

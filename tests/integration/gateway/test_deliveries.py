@@ -1,5 +1,6 @@
 """The delivery log over HTTP, with the bodies as Kafka keeps them."""
 
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -11,10 +12,13 @@ from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta
 from shared.models.times import iso_ms
+from shared.storage.chunks import Logged
 from shared.storage.mongo.attempts import AttemptLog
 from tests.integration.gateway.conftest import Gateway, Tenant
 
 pytestmark = pytest.mark.integration
+
+OFFSETS = count()  # in attempts
 
 START_MS = 1_900_000_000_000
 BODY = '{"id":"evt_1","data":{"city":"Zürich"}}'.encode()
@@ -79,7 +83,7 @@ def attempt(endpoint_id: str, number: int = 0, **changes: Any) -> Attempt:
 
 async def logged(gateway: Gateway, *attempts: Attempt) -> None:
     log = AttemptLog(gateway.parts.mongo, retention_days=10_000)
-    await log.insert([(given, encode_attempt(given)) for given in attempts])
+    await log.insert([Logged(given, next(OFFSETS), encode_attempt(given)) for given in attempts])
 
 
 async def test_the_list_is_the_guides(gateway: Gateway, qr3: Tenant) -> None:

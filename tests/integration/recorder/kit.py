@@ -19,7 +19,8 @@ from shared.models.management import Endpoint
 from shared.observe.health import Pulse
 from shared.policy.health import EndpointHealth
 from shared.runtime import Runtime
-from shared.storage.mongo.attempts import ATTEMPTS as LOG
+from shared.storage.chunks import merge
+from shared.storage.mongo.attempts import CHUNKS as LOG
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
@@ -81,9 +82,15 @@ class World:
         )
 
     async def rows(self) -> list[str]:
-        """Return the ids in the log, sorted."""
-        found = self.mongo.collection(LOG).find({}, {"_id": 1})
-        return sorted([document["_id"] async for document in found])
+        """Return the rows in the log as ``endpoint:delivery``, sorted; one told twice is one."""
+        found = self.mongo.collection(LOG).find({}).sort("_id", 1)
+        return sorted(
+            {
+                f"{attempt.endpoint_id}:{row_id}"
+                async for document in found
+                for row_id, attempt in merge([document["attempts"]]).items()
+            }
+        )
 
     async def logged(self, attempts: Sequence[Attempt]) -> None:
         """Wait until the log holds exactly these attempts."""

@@ -9,6 +9,7 @@ from pymongo.errors import BulkWriteError
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
+from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts as module
 from shared.storage.mongo.attempts import INDEXES, AttemptLog, Page
 from shared.storage.mongo.client import Mongo
@@ -39,8 +40,11 @@ def row(minute: int, **given: Any) -> Attempt:
     return attempt(given.pop("status", "success"), **given)
 
 
-async def insert(log: AttemptLog, *attempts: Attempt) -> Any:
-    return await log.insert([(one, encode_attempt(one)) for one in attempts])
+async def insert(log: AttemptLog, *attempts: Attempt, start: int = 0) -> Any:
+    """Record attempts as they stand in the topic from the offset ``start`` on."""
+    return await log.insert(
+        [Logged(one, offset, encode_attempt(one)) for offset, one in enumerate(attempts, start)]
+    )
 
 
 async def pages(log: AttemptLog, *, limit: int, **asked: Any) -> list[Page]:
@@ -71,17 +75,61 @@ async def test_a_row_gives_back_the_attempt_as_it_was(log: AttemptLog) -> None:
     assert await log.get("wh_2", given.delivery_id()) is None
 
 
-async def test_an_attempt_that_is_recorded_again_is_one_row_and_stays_as_it_was(
-    log: AttemptLog,
-) -> None:
-    first = [row(minute) for minute in range(3)]
-    assert (await insert(log, *first)) == module.Stored(fresh=3, known=0)
-    again = [row(1, status="failed"), *[row(minute) for minute in range(2, 5)]]
-    stored = await insert(log, *again)
+def of_one_second(count: int) -> list[Attempt]:
+    return [row(1, event_id=f"evt_{n}", at_ms=NOON_MS + 60_000 + n) for n in range(count)]
 
-    assert stored == module.Stored(fresh=2, known=2)
+
+async def test_a_batch_that_is_recorded_again_is_known(log: AttemptLog) -> None:
+    batch = [*of_one_second(5), *[row(minute) for minute in range(2, 5)]]
+    assert await insert(log, *batch) == module.Stored(fresh=8, known=0)
+    assert await insert(log, *batch) == module.Stored(fresh=0, known=8)
+
+    assert len(events(await pages(log, limit=3))) == 8
+
+
+async def test_rows_of_batches_that_were_cut_elsewhere_are_told_once(log: AttemptLog) -> None:
+    """After a crash the next reader's batch begins or ends at another record."""
+    batch = of_one_second(9)
+    for first, end in ((0, 6), (2, 4), (3, 9)):
+        await insert(log, *batch[first:end], start=first)
+
+    for limit in (2, 50):
+        assert events(await pages(log, limit=limit)) == [f"evt_{n}" for n in reversed(range(9))]
+
+
+async def test_an_attempt_that_was_made_twice_stays_as_it_was_told_first(log: AttemptLog) -> None:
+    await insert(log, row(1))
+    await insert(log, row(1, status="failed"), start=1)
+
     (page,) = await pages(log, limit=10)
-    assert [one.attempt for one in page.rows] == [row(minute) for minute in (4, 3, 2, 1, 0)]
+    assert [one.attempt for one in page.rows] == [row(1)]
+
+
+async def test_the_rows_of_a_second_are_one_document_for_each_batch(
+    log: AttemptLog, mongo: Mongo
+) -> None:
+    await insert(log, *of_one_second(500))
+
+    assert await mongo.collection(module.CHUNKS).count_documents({}) == 1
+
+
+async def test_a_list_goes_on_behind_any_number_of_chunks(
+    log: AttemptLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the chunks of one second do not fit into one fetch."""
+    monkeypatch.setattr(module, "READ_CHUNKS", 2)
+    batch = of_one_second(7)
+    for offset, one in enumerate(batch):
+        await insert(log, one, start=offset)
+    await insert(log, row(0), start=100)
+
+    assert events(await pages(log, limit=3)) == [*(f"evt_{n}" for n in reversed(range(7))), "evt_0"]
+
+
+async def test_what_is_no_delivery_id_is_found_nowhere(log: AttemptLog) -> None:
+    await insert(log, row(1))
+    for nonsense in ("", "zzz", "whd_", "whd_" + "f" * 32):
+        assert await log.get("wh_1", nonsense) is None
 
 
 async def test_nothing_to_insert_is_no_call(log: AttemptLog) -> None:
@@ -91,9 +139,9 @@ async def test_nothing_to_insert_is_no_call(log: AttemptLog) -> None:
 async def test_a_row_that_the_server_refuses_is_named_and_the_others_are_stored(
     log: AttemptLog, mongo: Mongo
 ) -> None:
-    rule = {"event_id": {"$ne": "evt_1"}}
-    await mongo.database.command("collMod", module.ATTEMPTS, validator=rule)
-    stored = await insert(log, row(0), row(1), row(2))
+    rule = {"workspace_id": {"$ne": "ws_refused"}}
+    await mongo.database.command("collMod", module.CHUNKS, validator=rule)
+    stored = await insert(log, row(0), row(1, workspace_id="ws_refused"), row(2))
 
     assert (stored.fresh, len(stored.refused)) == (2, 1)
     assert events(await pages(log, limit=10)) == ["evt_2", "evt_0"]
@@ -104,7 +152,10 @@ async def test_a_row_that_fails_for_any_other_reason_is_an_outage(
     log: AttemptLog, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """Shutdown, no primary, interrupted, disk full, out of time: the next try may work."""
-    failures = [{"code": 11_000, "errmsg": "known"}, {"code": code, "errmsg": "not now"}]
+    failures = [
+        {"index": 0, "code": 11_000, "errmsg": "known"},
+        {"index": 1, "code": code, "errmsg": "not now"},
+    ]
     error = BulkWriteError({"writeErrors": failures, "writeConcernErrors": []})
 
     async def refuse(*_: object, **__: object) -> None:
@@ -192,8 +243,8 @@ async def test_a_filter_that_finds_little_reads_a_bounded_number_of_rows_for_a_p
 
 async def test_rows_go_when_their_time_is_over(log: AttemptLog, mongo: Mongo) -> None:
     await insert(log, row(0, started_ms=NOON_MS))
-    document = await mongo.collection(module.ATTEMPTS).find_one({})
-    indexes = await mongo.collection(module.ATTEMPTS).index_information()
+    document = await mongo.collection(module.CHUNKS).find_one({})
+    indexes = await mongo.collection(module.CHUNKS).index_information()
 
     assert document is not None
     assert document["expires_at"].timestamp() * 1000 == NOON_MS + 30 * 86_400_000

@@ -9,6 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from shared.models.attempts import Attempt, Status, encode_attempt
 from shared.models.errors import Outage
 from shared.policy.health import EndpointHealth
+from shared.storage.chunks import Logged
 
 NOON_MS = 1_790_000_000_000
 PARTITION = TopicPartition("attempts", 0)
@@ -90,14 +91,14 @@ class Store:
         self.ours = True
         self.ends: dict[TopicPartition, int] = {}
 
-    async def insert(self, rows: Sequence[tuple[Attempt, bytes]]) -> Stored:
+    async def insert(self, records: Sequence[Logged]) -> Stored:
         self._before("insert")
-        ids = [f"{one.endpoint_id}:{one.delivery_id()}" for one, _ in rows]
+        ids = [f"{one.attempt.endpoint_id}:{one.attempt.delivery_id()}" for one in records]
         known = sum(row_id in self.rows for row_id in ids)
-        for row_id, (_, value) in zip(ids, rows, strict=True):
-            self.rows.setdefault(row_id, value)
+        for row_id, record in zip(ids, records, strict=True):
+            self.rows.setdefault(row_id, record.value)
         self._after()
-        return Stored(len(rows) - known, known)
+        return Stored(len(records) - known, known)
 
     async def of_partition(
         self, partition: int, *, from_offset: int, limit: int

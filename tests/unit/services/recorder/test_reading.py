@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from services.recorder.reading import read
 from shared.models.attempts import encode_attempt
 from shared.models.deliveries import DeliveryMeta, encode_meta
+from shared.storage.chunks import Logged
 from shared.topics import RECORD_BYTES_MAX
 from tests.unit.services.recorder.kit import attempt, record
 
@@ -18,7 +19,7 @@ def test_attempts_are_read_with_their_offsets_and_bytes() -> None:
     values = [encode_attempt(first), encode_attempt(second)]
     reads, unreadable = read([record(4, values[0]), record(9, values[1])])
 
-    assert reads == [(4, first, values[0]), (9, second, values[1])]
+    assert reads == [Logged(first, 4, values[0]), Logged(second, 9, values[1])]
     assert unreadable == []
 
 

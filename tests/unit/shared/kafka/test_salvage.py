@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.kafka import salvage, unpacking
+from shared.kafka import compression, salvage
 
 TP = TopicPartition("events", 0)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -121,8 +121,8 @@ def test_a_batch_that_does_not_decompress_is_stepped_over_whole() -> None:
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
 def test_a_decompression_bomb_is_stepped_over_without_being_unpacked(codec: str) -> None:
-    bomb = batch(0, 1, codec=CODECS[codec], padding=unpacking.UNPACKED_BYTES_MAX)
-    large = batch(1, 1, codec=CODECS[codec], padding=unpacking.UNPACKED_BYTES_MAX // 2)
+    bomb = batch(0, 1, codec=CODECS[codec], padding=compression.UNPACKED_BYTES_MAX)
+    large = batch(1, 1, codec=CODECS[codec], padding=compression.UNPACKED_BYTES_MAX // 2)
     records = read(bomb + large + batch(2, 1))
     assert offsets(records) == [1, 2]
     assert f"{codec}: damaged, or over 64 MiB" in reasons(records)[0]

@@ -1,0 +1,97 @@
+"""Chunks of the delivery log: one endpoint's rows of one second, packed together. Pure.
+
+A document for each row costs the database 30 µs of CPU and a kilobyte, mostly for what the rows of
+an endpoint have in common. So the rows of one batch that share their endpoint and the second in
+which they were due are one document: their records' bytes, compressed as a whole.
+
+A chunk's id sorts by endpoint, then second, then the offset in ``attempts``; it is derived from
+where its records are, so that a batch which is read again meets its own chunks. Where a batch is
+cut elsewhere the second time, a row may be in two chunks: rows have derived ids, and ``merge``
+keeps the first of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import cramjam
+import msgspec
+
+from shared.models import ids
+from shared.models.attempts import Attempt, decode_attempt
+
+SLOT_MS: Final = 1_000
+
+_packer = msgspec.msgpack.Encoder()
+_unpacker = msgspec.msgpack.Decoder(list[bytes])
+
+
+class Logged(NamedTuple):
+    """A record of ``attempts``: what it says, its offset there and its bytes."""
+
+    attempt: Attempt
+    offset: int
+    value: bytes
+
+
+class Chunk(NamedTuple):
+    """Rows of one endpoint and second. ``id`` is the document's; times are Unix milliseconds."""
+
+    id: str
+    workspace_id: str
+    rows: int
+    failed: bool
+    newest_ms: int
+    packed: bytes
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """One row of the log; ``id`` is the delivery id, ``whd_…``."""
+
+    id: str
+    attempt: Attempt
+
+
+def chunk_up(records: Iterable[Logged]) -> list[Chunk]:
+    """Return the chunks that hold these records; of a partition they come in their order."""
+    groups: dict[tuple[str, int, int], list[Logged]] = {}
+    for record in records:
+        attempt = record.attempt
+        key = (attempt.endpoint_id, attempt.due_ms // SLOT_MS, attempt.partition)
+        groups.setdefault(key, []).append(record)
+    return [_chunk(group) for group in groups.values()]
+
+
+def _chunk(group: list[Logged]) -> Chunk:
+    first, last = group[0], group[-1]
+    start = slot_start(first.attempt.endpoint_id, first.attempt.due_ms)
+    packed = _packer.encode([record.value for record in group])
+    return Chunk(
+        id=f"{start}:{first.offset:016x}-{last.offset:x}.{first.attempt.partition}",
+        workspace_id=first.attempt.workspace_id,
+        rows=len(group),
+        failed=any(record.attempt.status == "failed" for record in group),
+        newest_ms=max(record.attempt.started_ms for record in group),
+        packed=bytes(cramjam.lz4.compress_block(packed)),
+    )
+
+
+def slot_start(endpoint_id: str, time_ms: int) -> str:
+    """Return the lower bound of the ids of an endpoint's chunks from this second on."""
+    return f"{endpoint_id}:{ids.clamp(time_ms) // SLOT_MS * SLOT_MS:012x}"
+
+
+def slot_of(chunk_id: str) -> str:
+    """Return what the chunks of one endpoint and second have in common."""
+    return chunk_id.rpartition(":")[0]
+
+
+def merge(packed: Iterable[bytes]) -> Mapping[str, Attempt]:
+    """Return the rows of one second's chunks by id, newest first; chunks come in their order."""
+    rows: dict[str, Attempt] = {}
+    for block in packed:
+        for value in _unpacker.decode(cramjam.lz4.decompress_block(block)):
+            attempt = decode_attempt(value)
+            rows.setdefault(attempt.delivery_id(), attempt)
+    return dict(sorted(rows.items(), reverse=True))

@@ -1,0 +1,73 @@
+"""Chunks: however batches are cut, read again or interleaved, each row is there once."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.models.attempts import Attempt, encode_attempt
+from shared.storage.chunks import Logged, chunk_up, merge, slot_of, slot_start
+from tests.unit.services.recorder.kit import attempt
+
+START_MS = 1_790_000_000_000
+
+ATTEMPTS = st.builds(
+    lambda endpoint, after_ms, failed, event: attempt(
+        "failed" if failed else "success",
+        endpoint_id=f"wh_{endpoint}",
+        event_id=f"evt_{event}",
+        at_ms=START_MS + after_ms,
+    ),
+    endpoint=st.integers(0, 2),
+    after_ms=st.integers(0, 2_500),
+    failed=st.booleans(),
+    event=st.integers(0, 5),
+)
+
+
+def told(batches: list[list[Logged]]) -> dict[str, Attempt]:
+    """Return what the log tells after these batches: a document's first insert stays."""
+    stored: dict[str, bytes] = {}
+    for batch in batches:
+        for chunk in chunk_up(batch):
+            stored.setdefault(chunk.id, chunk.packed)
+    rows: dict[str, Attempt] = {}
+    for _, group in groupby(sorted(stored), key=slot_of):
+        rows |= merge(stored[chunk_id] for chunk_id in group)
+    return rows
+
+
+@given(
+    attempts=st.lists(ATTEMPTS, max_size=30),
+    cuts=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=5),
+)
+def test_each_attempt_is_told_once_and_as_it_was_first(
+    attempts: list[Attempt], cuts: list[tuple[int, int]]
+) -> None:
+    records = [Logged(one, at, encode_attempt(one)) for at, one in enumerate(attempts)]
+    expected: dict[str, Attempt] = {}
+    for one in attempts:
+        expected.setdefault(one.delivery_id(), one)
+
+    assert told([*(records[min(cut) : max(cut)] for cut in cuts), records]) == expected
+
+
+@given(st.lists(ATTEMPTS, min_size=1, max_size=30))
+def test_chunks_know_what_is_in_them(attempts: list[Attempt]) -> None:
+    chunks = chunk_up(Logged(one, at, encode_attempt(one)) for at, one in enumerate(attempts))
+
+    assert sum(chunk.rows for chunk in chunks) == len(attempts)
+    for chunk in chunks:
+        inside = merge([chunk.packed]).values()
+        assert {slot_start(one.endpoint_id, one.due_ms) for one in inside} == {slot_of(chunk.id)}
+        assert chunk.failed or all(one.status == "success" for one in inside)
+        assert chunk.newest_ms >= max(one.started_ms for one in inside)
+
+
+def test_the_rows_of_a_second_come_newest_first() -> None:
+    attempts = [attempt(event_id=f"evt_{n}", at_ms=START_MS + n) for n in (3, 1, 2)]
+    (chunk,) = chunk_up(Logged(one, at, encode_attempt(one)) for at, one in enumerate(attempts))
+
+    assert [one.event_id for one in merge([chunk.packed]).values()] == ["evt_3", "evt_2", "evt_1"]
