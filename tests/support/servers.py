@@ -78,3 +78,10 @@ def _wait_for(work: Coroutine[None, None, None]) -> None:
     """Run it in a loop of its own, and leave the loop that pytest-asyncio has set alone."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(work)
+
+
+@pytest.fixture
+def hasty_mongo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have clients made in this test give a server up that is away after half a second."""
+    monkeypatch.setattr("shared.storage.mongo.client.OPERATION_TIMEOUT_MS", 500)
+    monkeypatch.setattr("shared.storage.mongo.client.SERVER_SELECTION_TIMEOUT_MS", 400)

@@ -50,6 +50,7 @@ async def mongo_process(tmp_path: Path) -> AsyncIterator[MongoProcess]:
     await process.kill9()
 
 
+@pytest.mark.usefixtures("hasty_mongo")
 async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come_back(
     settings: Settings, mongo_process: MongoProcess
 ) -> None:

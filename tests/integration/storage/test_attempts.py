@@ -254,6 +254,7 @@ async def test_rows_go_when_their_time_is_over(log: AttemptLog, mongo: Mongo) ->
     )
 
 
+@pytest.mark.usefixtures("hasty_mongo")
 async def test_a_server_that_is_away_is_an_outage(unused_tcp_port: int) -> None:
     mongo = Mongo(f"mongodb://127.0.0.1:{unused_tcp_port}/", "log")
     log = AttemptLog(mongo, retention_days=1)

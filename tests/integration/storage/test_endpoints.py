@@ -103,6 +103,7 @@ async def test_a_page_is_read_from_its_index(mongo: Mongo, endpoints: EndpointSt
     assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
 
 
+@pytest.mark.usefixtures("hasty_mongo")
 async def test_a_server_that_is_away_is_an_outage(clock: Clock) -> None:
     away = Mongo("mongodb://127.0.0.1:9/", "nowhere")
     store = EndpointStore(away, send=Topic().send, now_ms=clock, entropy=entropy_of(1))
