@@ -120,6 +120,12 @@ class BatchConsumer(driver.Consumer):
         self._acked_index[tp] = {highest}
         return int(highest) + 1
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Forget it: offsets between two batches are no gap, ``_new_offset`` passes over them.
+
+        Faust would keep an interval for each batch for ever, and sort all of them at each batch.
+        """
+
     async def _rewind(self) -> None:
         """Give back what was fetched while a rebalance began."""
         with contextlib.suppress(Exception):
