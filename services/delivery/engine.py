@@ -154,8 +154,8 @@ class Engine:
         """Park what waits in lanes that do not move, a few times a second, for ever."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            for delivery in list(self._lanes.sweep(_steady_ms())):
-                self._park(delivery, _now_ms())
+            for delivery, away_ms in self._lanes.sweep(_steady_ms()):
+                self._park(delivery, _now_ms(), away_ms)
             self._pump()
             metrics.IN_FLIGHT.set(self.in_flight)
             metrics.OPEN.set(self.open_records)
@@ -297,10 +297,10 @@ class Engine:
         _log.error("sender_failed", error=outcome.message)
         self._park(delivery, _now_ms())
 
-    def _park(self, delivery: Delivery, now_ms: int, away_ms: float = 0.0) -> None:
+    def _park(self, delivery: Delivery, now_ms: int, away_ms: float | None = None) -> None:
         """Put a delivery aside: for ``away_ms`` where that is known, else longer each time."""
         meta = delivery.origin.meta
-        if away_ms:
+        if away_ms is not None:
             tier = self._tiers.at_most(max(int(away_ms), PARK_DELAYS_MS[0]))
         else:
             tier = self._tiers.at_least(PARK_DELAYS_MS[min(meta.parks, len(PARK_DELAYS_MS) - 1)])

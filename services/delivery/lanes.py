@@ -211,14 +211,17 @@ class Lanes(Generic[T]):
         )
 
     @staticmethod
-    def book(lane: Lane[T], now_ms: float) -> float:
-        """Return how long a delivery that parks now is to stay away, 0 when nobody can tell.
+    def book(lane: Lane[T], now_ms: float) -> float | None:
+        """Return how long a delivery that parks now is to stay away, None when nobody can tell.
 
         A slow lane's capacity is booked in advance: each parked delivery comes back about when its
         turn would have been, so that the lane neither idles nor reads the same records over and
-        over. Of a lane that does not move nothing can be foretold.
+        over. A lane that has stalled, or has no rate yet, may move again in a moment, as it may
+        have been this process that was short of time: 0. Of a sick one nothing can be foretold.
         """
-        if not lane.rate_per_ms or lane.sick or lane.stalled(now_ms):
+        if lane.sick:
+            return None
+        if not lane.rate_per_ms or lane.stalled(now_ms):
             return 0.0
         free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
         lane.booked_ms = free_ms + 1 / lane.rate_per_ms
@@ -278,16 +281,18 @@ class Lanes(Generic[T]):
         self.inflight -= 1
         self._take_turn(lane)
 
-    def sweep(self, now_ms: float) -> list[T]:
+    def sweep(self, now_ms: float) -> list[tuple[T, float | None]]:
         """Return what waits in lanes that have stalled or fallen sick: it is to be parked.
 
-        Lanes without work are forgotten after ``IDLE_MS_MAX``.
+        With each comes how long it is to stay away, as ``book`` has it. Lanes without work are
+        forgotten after ``IDLE_MS_MAX``.
         """
-        parked: list[T] = []
+        parked: list[tuple[T, float | None]] = []
         for lane in list(self._backlogged.values()):
             if lane.waiting and (lane.sick or lane.stalled(now_ms)):
                 keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
-                parked.extend(self._cut(lane, keep))
+                away_ms = self.book(lane, now_ms)
+                parked.extend((item, away_ms) for item in self._cut(lane, keep))
             if not lane.waiting:
                 del self._backlogged[lane.key]
         if now_ms - self._idle_look_ms > IDLE_LOOK_MS:
