@@ -19,9 +19,10 @@ cannot go at once parks when its lane
 * is sick;
 * is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN`` and three times
   its usual response time;
-* would make it wait for more than ``WAIT_MS_MAX`` at the rate of its last seconds, as soon as there
-  is one: what waits holds its partition's committed offset back (a rate, as response times say
-  nothing while this very process is short of time);
+* has more than ``SHORT`` waiting already, and would make it wait for more than ``WAIT_MS_MAX`` at
+  its rate, as soon as there is one: what waits holds its partition's committed offset back (a rate,
+  as response times say nothing while this very process is short of time; it rises at once and falls
+  slowly, as a stall may be our own);
 * or has as much waiting as there is room left for all lanes together: one flood gets half of the
   room, two get a third each, and there is always some left for whoever comes next (dynamic
   thresholds: Choudhury and Hahne, 1998).
@@ -43,6 +44,9 @@ from itertools import chain
 from typing import Final, Generic, TypeVar
 
 START: Final = 8
+SHORT: Final = 64
+RATE_KEPT: Final = 0.8  # of the old rate, where the newest one is lower
+AWAY_MS_MAX: Final = 30_000.0  # a rate says nothing about later
 RATE_MS: Final = 1_000.0  # a lane's rate is known after so much time with something waiting
 TIMEOUTS_TO_SICK: Final = 3
 STALL_MS_MIN: Final = 1_000.0
@@ -137,7 +141,7 @@ class Lane(Generic[T]):
         elapsed_ms = now_ms - self.rate_from_ms
         if elapsed_ms >= RATE_MS:
             newest = self.rate_count / elapsed_ms
-            self.rate_per_ms = (self.rate_per_ms + newest) / 2 if self.rate_per_ms else newest
+            self.rate_per_ms = max(newest, RATE_KEPT * self.rate_per_ms)
             self.rate_count = 0
             self.rate_from_ms = now_ms
 
@@ -206,7 +210,7 @@ class Lanes(Generic[T]):
         return (
             lane.sick
             or lane.waiting >= self._waiting_max - self.waiting
-            or lane.expected_wait_ms() > WAIT_MS_MAX
+            or (lane.waiting >= SHORT and lane.expected_wait_ms() > WAIT_MS_MAX)
             or lane.stalled(now_ms)
         )
 
@@ -224,6 +228,8 @@ class Lanes(Generic[T]):
         if not lane.rate_per_ms or lane.stalled(now_ms):
             return 0.0
         free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
+        if free_ms - now_ms > AWAY_MS_MAX:
+            return AWAY_MS_MAX
         lane.booked_ms = free_ms + 1 / lane.rate_per_ms
         return free_ms - now_ms
 

@@ -2,7 +2,7 @@
 
 Rows are kept in chunks (``shared.storage.chunks``), whose ``_id`` begins with the endpoint and the
 second in which the attempts were due: the main list (an endpoint's rows, newest first) is a range
-of ``_id`` and needs no secondary index. ``docs/decisions/0005-log-rows.md`` has the figures.
+of ``_id`` and needs no secondary index. ``docs/decisions/0012-log-chunks.md`` has the figures.
 
 Whatever is filtered for, a page reads about ``SCAN_ROWS_MAX`` rows at most: it may come back short,
 or even empty, and still name a next one. No call takes longer because an endpoint has many rows.

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.delivery.lanes import (
+    AWAY_MS_MAX,
     IDLE_LOOK_MS,
     IDLE_MS_MAX,
     LAST_FIRST_EVERY,
+    RATE_KEPT,
     STALL_MS_MIN,
     START,
     TIMEOUTS_TO_SICK,
@@ -193,6 +195,29 @@ def test_parked_deliveries_come_back_one_after_the_other() -> None:
 
     assert away_ms[0] > WAIT_MS_MAX
     assert [later - earlier for earlier, later in pairwise(away_ms)] == [250.0] * 7
+
+
+def test_nothing_is_booked_for_later_than_a_rate_can_tell() -> None:
+    """A backlog of hours comes back to look every half minute."""
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("slow", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=4, seconds=2)
+    while lanes.offer(lane, 0, 2_000, FRESH):
+        pass
+
+    assert max(lanes.book(lane, 2_000) or 0.0 for _ in range(1_000)) == AWAY_MS_MAX
+
+
+def test_one_bad_second_does_not_make_an_endpoint_slow() -> None:
+    """It may have been ours."""
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("fast", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    work(lanes, lane, per_second=1_000, seconds=2)
+    answer(lanes, lane, at_ms=4_000)
+
+    assert lane.rate_per_ms == RATE_KEPT
 
 
 def test_what_an_endpoint_took_long_ago_does_not_count() -> None:
