@@ -9,7 +9,6 @@ Must not import aiokafka: records come in as ``Arrival`` and go out through the 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, discard, park, settle
 from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
+from shared.models import ids
 from shared.models.attempts import Attempt
 from shared.models.deliveries import (
     REASON_HEADER,
@@ -41,7 +41,6 @@ PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", 
 
 SWEEP_EVERY_S: Final = 0.25
 TOO_MANY_REQUESTS: Final = 429
-_VISIBLE: Final = re.compile(r"[!-~]+")
 _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
 
 _log = structlog.get_logger("delivery")
@@ -373,7 +372,7 @@ def _read(arrival: Arrival) -> DeliveryMeta | None:
         meta = meta_of(tuple(arrival.headers))
     except (msgspec.DecodeError, TypeError):
         return None
-    return meta if meta is not None and _VISIBLE.fullmatch(meta.event_id) else None
+    return meta if meta and meta.event_id and ids.is_visible_ascii(meta.event_id) else None
 
 
 def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

@@ -318,14 +318,11 @@ class Lanes(Generic[T]):
         idle = [
             lane.key
             for lane in self._lanes.values()
-            if not lane.waiting and not lane.inflight and now_ms - lane.progressed_ms > IDLE_MS_MAX
+            if not (lane.waiting or lane.inflight or lane.has_turn)
+            and now_ms - lane.progressed_ms > IDLE_MS_MAX
         ]
         for key in idle:
-            lane = self._lanes.pop(key)
-            self._backlogged.pop(key, None)
-            if lane.has_turn:
-                self._turns[lane.tenant].remove(lane)
-                self._drop_tenant_without_turns(lane.tenant)
+            del self._lanes[key]
 
     def items(self) -> Iterator[T]:
         """Yield what waits."""
@@ -357,8 +354,3 @@ class Lanes(Generic[T]):
             turns = self._turns[lane.tenant] = deque()
             self._tenants.append(lane.tenant)
         turns.append(lane)
-
-    def _drop_tenant_without_turns(self, tenant: str) -> None:
-        if not self._turns[tenant]:
-            del self._turns[tenant]
-            self._tenants.remove(tenant)

@@ -178,7 +178,7 @@ def _event(
         identifier = ids.derived_id(
             ids.EVENT, at.timestamp_ms, at.topic, str(at.partition), str(at.offset)
         )
-    elif not 0 < len(identifier) <= ids.ID_LENGTH_MAX or not _is_visible_ascii(identifier):
+    elif not 0 < len(identifier) <= ids.ID_LENGTH_MAX or not ids.is_visible_ascii(identifier):
         raise Poison(
             f"id must be 1 to {ids.ID_LENGTH_MAX} visible ASCII characters: it is sent in a header",
             field="id",
@@ -289,7 +289,3 @@ def _check_json(content_type: str | None) -> None:
 
 def _media_type(value: bytes | None) -> bytes:
     return (value or b"").split(b";")[0].strip().lower()
-
-
-def _is_visible_ascii(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text

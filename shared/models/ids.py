@@ -50,3 +50,8 @@ def id_floor(prefix: str, time_ms: int) -> str:
 def clamp(time_ms: int) -> int:
     """Return the nearest time that an id can hold."""
     return min(max(time_ms, 0), _TIME_MS_MAX)
+
+
+def is_visible_ascii(text: str) -> bool:
+    """Return whether ``text`` may stand in a header: nothing in it can end the line."""
+    return text.isascii() and text.isprintable() and " " not in text

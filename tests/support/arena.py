@@ -27,8 +27,8 @@ from pymongo.errors import PyMongoError
 
 from deploy.local.stack import Options, Stack
 from shared.models.attempts import Attempt
-from shared.storage.chunks import merge
 from shared.storage.mongo.attempts import CHUNKS
+from tests.support.log_rows import log_rows
 from tests.support.polling import until
 
 FAN_OUT: Final = 3
@@ -137,14 +137,12 @@ class Arena:
 
     async def successes(self, prefix: str) -> Counter[tuple[str, str]]:
         """Return how many rows of the log say ``success``, by endpoint and event."""
-        chunks = self._mongo["hooklane"][CHUNKS].find({})
-        rows: dict[str, Attempt] = {}
+        rows: list[Attempt] = []
         with contextlib.suppress(PyMongoError):  # the server may be the one that was killed
-            async for chunk in chunks:
-                rows |= merge([chunk["attempts"]])
+            rows = await log_rows(self._mongo["hooklane"][CHUNKS])
         return Counter(
             (row.endpoint_id, row.event_id)
-            for row in rows.values()
+            for row in rows
             if row.status == "success" and row.event_id.startswith(f"{prefix}-")
         )
 

@@ -129,7 +129,7 @@ class AttemptLog:
         ``since_ms`` and ``until_ms`` bound when the attempt was due: from ``since_ms`` on, before
         ``until_ms``. A page with a filter may be short although another one follows. Raises Outage.
         """
-        start = ids.id_floor(ids.DELIVERY, since_ms or 0)
+        start = _floor(since_ms or 0)
         end = min(before or _LAST, _LAST if until_ms is None else _floor(until_ms))
         where: Document = {"_id": _span(endpoint_id, start, end)}
         if status == "failed":

@@ -19,12 +19,12 @@ from shared.models.management import Endpoint
 from shared.observe.health import Pulse
 from shared.policy.health import EndpointHealth
 from shared.runtime import Runtime
-from shared.storage.chunks import merge
 from shared.storage.mongo.attempts import CHUNKS as LOG
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.topics import ATTEMPTS, ENDPOINTS
+from tests.support.log_rows import log_rows
 from tests.support.polling import until
 from tests.unit.services.recorder.kit import NOON_MS, attempt
 
@@ -83,14 +83,8 @@ class World:
 
     async def rows(self) -> list[str]:
         """Return the rows in the log as ``endpoint:delivery``, sorted; one told twice is one."""
-        found = self.mongo.collection(LOG).find({}).sort("_id", 1)
-        return sorted(
-            {
-                f"{attempt.endpoint_id}:{row_id}"
-                async for document in found
-                for row_id, attempt in merge([document["attempts"]]).items()
-            }
-        )
+        found = await log_rows(self.mongo.collection(LOG))
+        return sorted(f"{one.endpoint_id}:{one.delivery_id()}" for one in found)
 
     async def logged(self, attempts: Sequence[Attempt]) -> None:
         """Wait until the log holds exactly these attempts."""

@@ -152,44 +152,43 @@ def test_a_completed_delivery_makes_room_for_the_next_of_its_lane() -> None:
     assert [item for _, item in start_all(lanes)] == [CAP]
 
 
-def work(lanes: Lanes[int], lane: Lane[int], *, per_second: int, seconds: int) -> None:
-    """Have a lane with a backlog end so many requests, and keep its backlog."""
-    for number in range(per_second * seconds):
+def backlogged(*, per_second: int) -> tuple[Lanes[int], Lane[int]]:
+    """Return a lane that has always had something waiting and has worked at a rate, for 2 s."""
+    lanes = make(waiting_max=4_000)
+    lane = lanes.lane("busy", "t", 0)
+    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
+    for number in range(2 * per_second):
         assert lanes.offer(lane, number, 0, FRESH)
         start_all(lanes)
         answer(lanes, lane, at_ms=(number + 1) * 1_000 / per_second)
+    return lanes, lane
+
+
+def fill(lanes: Lanes[int], lane: Lane[int], now_ms: float) -> None:
+    """Offer deliveries until the lane takes no more."""
+    while lanes.offer(lane, 0, now_ms, FRESH):
+        pass
 
 
 def test_a_burst_for_a_fast_endpoint_waits_and_does_not_park() -> None:
     """The queue's length alone says nothing: 1,000 deliveries at 1,000 a second are a second."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("fast", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=1_000, seconds=2)
+    lanes, lane = backlogged(per_second=1_000)
 
     assert all(lanes.offer(lane, item, 2_000, FRESH) for item in range(1_000))
 
 
 def test_a_delivery_parks_when_it_would_wait_too_long() -> None:
     """A slow endpoint keeps as much as it can send in ``WAIT_MS_MAX``, and no more."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("slow", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=4, seconds=2)
-    while lanes.offer(lane, 0, 2_000, FRESH):
-        pass
+    lanes, lane = backlogged(per_second=4)
+    fill(lanes, lane, 2_000)
 
     assert lane.waiting == WAIT_MS_MAX / 1_000 * 4
 
 
 def test_parked_deliveries_come_back_one_after_the_other() -> None:
     """A slow lane's capacity is booked in advance: no two turns fall together, none is left out."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("slow", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=4, seconds=2)
-    while lanes.offer(lane, 0, 2_000, FRESH):
-        pass
+    lanes, lane = backlogged(per_second=4)
+    fill(lanes, lane, 2_000)
 
     away_ms = [lanes.book(lane, 2_000) or 0.0 for _ in range(8)]
 
@@ -199,22 +198,15 @@ def test_parked_deliveries_come_back_one_after_the_other() -> None:
 
 def test_nothing_is_booked_for_later_than_a_rate_can_tell() -> None:
     """A backlog of hours comes back to look every half minute."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("slow", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=4, seconds=2)
-    while lanes.offer(lane, 0, 2_000, FRESH):
-        pass
+    lanes, lane = backlogged(per_second=4)
+    fill(lanes, lane, 2_000)
 
     assert max(lanes.book(lane, 2_000) or 0.0 for _ in range(1_000)) == AWAY_MS_MAX
 
 
 def test_one_bad_second_does_not_make_an_endpoint_slow() -> None:
     """It may have been ours."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("fast", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=1_000, seconds=2)
+    lanes, lane = backlogged(per_second=1_000)
     answer(lanes, lane, at_ms=4_000)
 
     assert lane.rate_per_ms == RATE_KEPT
@@ -222,10 +214,7 @@ def test_one_bad_second_does_not_make_an_endpoint_slow() -> None:
 
 def test_what_an_endpoint_took_long_ago_does_not_count() -> None:
     """Its next burst waits until there is a new rate."""
-    lanes = make(waiting_max=4_000)
-    lane = lanes.lane("recovered", "t", 0)
-    assert all(lanes.offer(lane, item, 0, FRESH) for item in range(CAP + 1))
-    work(lanes, lane, per_second=4, seconds=2)
+    lanes, lane = backlogged(per_second=4)
     while lane.inflight:
         answer(lanes, lane, at_ms=3_000)
         start_all(lanes)

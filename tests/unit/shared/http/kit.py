@@ -22,6 +22,7 @@ from shared.http.messages import Answered, OutgoingRequest, Unanswered, render_h
 from shared.http.names import LookupFailed, Resolved
 from shared.http.transport import Transport
 from shared.policy.addresses import EgressPolicy, parse_url
+from tests.support import polling
 
 LOOPBACK = EgressPolicy(require_https=False, allow=(ip_network("127.0.0.0/8"),))
 PRODUCTION = EgressPolicy(require_https=False)
@@ -124,13 +125,12 @@ async def unanswered(transport: Transport, request: OutgoingRequest) -> Unanswer
 
 
 async def until(holds: Callable[[], bool], state: Callable[[], object]) -> None:
-    """Wait until ``holds``, for 15 seconds at most; ``state`` tells what was seen last."""
-    try:
-        async with asyncio.timeout(15):
-            while not holds():  # noqa: ASYNC110 - what is waited for happens in another peer
-                await asyncio.sleep(0.002)
-    except TimeoutError:
-        raise AssertionError(f"waited 15 s in vain; last seen: {state()}") from None
+    """Wait until ``holds``; ``state`` tells what was seen last, should it be in vain."""
+
+    async def look() -> tuple[bool, object]:
+        return holds(), state()
+
+    await polling.until(look, lambda seen: seen[0], what="what was waited for", every_s=0.002)
 
 
 class Authority:

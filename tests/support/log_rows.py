@@ -1,0 +1,14 @@
+"""What the delivery log tells, read from its collection as it is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.models.attempts import Attempt
+from shared.storage.chunks import merge
+
+
+async def log_rows(collection: Any) -> list[Attempt]:
+    """Return all rows of the log; one that is in two chunks is told once, as it was first."""
+    chunks = collection.find({}).sort("_id", 1)
+    return list(merge([chunk["attempts"] async for chunk in chunks]).values())
