@@ -24,7 +24,8 @@ from shared.runtime import Runtime
 
 FETCH_WAIT_MS: Final = 100
 PAUSED_WAIT_MS: Final = 20
-RECORDS_MAX: Final = 500
+RECORDS_MAX: Final = 200
+PARTITION_BYTES_MAX: Final = 128 * 1024  # of a fetch: the next one waits until all of it is read
 COMMIT_EVERY_S: Final = 0.5
 HANDOVER_S: Final = 3.0
 RETRY_AFTER_S: Final = 0.2

@@ -114,8 +114,10 @@ class Engine:
     async def take(self, arrivals: Sequence[Arrival]) -> None:
         """Take fetched records into their lanes.
 
-        Waits for the endpoint view when a record was matched with a newer state than we know.
+        Waits for the endpoint view when a record was matched with a newer state than we know, and
+        while too much waits to be put aside.
         """
+        await self._outbox.room()
         readable = [(arrival, _read(arrival)) for arrival in arrivals]
         if any(self._is_ahead_of_view(arrival, meta) for arrival, meta in readable):
             await self._barrier.catch_up()

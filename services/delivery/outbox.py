@@ -2,7 +2,10 @@
 
 Results gather while a flush is under way and leave together with the next one, at most one every
 ``PACE_S``: every flush writes to many partitions, and what a produce request costs the broker
-depends on its partitions more than on its records.
+depends on its partitions more than on its records. There are three streams, and none waits for
+another: attempts that nothing follows (most of them, and what is not recorded yet is repeated after
+a crash), attempts that something follows, and what was put aside without one (a flood that is
+parked must not hold up what others wait for).
 
 Guarantees: what continues a delivery (the next attempt, the dead letter) is acknowledged before the
 attempt's record is produced; a delivery's offset is finished only after that record is
@@ -13,6 +16,7 @@ now is responsible for it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -27,6 +31,10 @@ PACE_S: Final = 0.01
 UNRECORDED_MAX: Final = 1_000
 """Results that are not in ``attempts`` yet: no request starts beyond it, so that a crash repeats
 few requests even when Kafka is slow to take the results."""
+
+AT_ONCE_MAX: Final = 1_000  # results in one flush
+ASIDE_MAX: Final = 2_000
+"""Results without an attempt that may wait before reading has to."""
 
 
 class Sink(Protocol):
@@ -62,42 +70,84 @@ class Result(NamedTuple):
     follow_up: FollowUp | None
 
 
+class _Stream:
+    """Results that are flushed one batch after the other."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Result] = deque()
+        self.flushing: Sequence[Result] = ()
+        self.wake = asyncio.Event()
+
+    def put(self, result: Result) -> None:
+        self.waiting.append(result)
+        self.wake.set()
+
+    async def next(self) -> Sequence[Result]:
+        """Return the next batch, once there is one; until ``done`` it counts as flushing."""
+        await self.wake.wait()
+        count = min(len(self.waiting), AT_ONCE_MAX)
+        self.flushing = [self.waiting.popleft() for _ in range(count)]
+        return self.flushing
+
+    def done(self) -> None:
+        self.flushing = ()
+        if not self.waiting:
+            self.wake.clear()
+
+
 class Outbox:
-    """Publishes results in order. ``closed`` is told of each delivery that is done with."""
+    """Publishes results. ``closed`` is told of each delivery that is done with."""
 
     def __init__(self, *, sink: Sink, names: Names, closed: Callable[[Delivery], None]) -> None:
         self._sink = sink
         self._names = names
         self._closed = closed
-        self._results: list[Result] = []
-        self._flushing: Sequence[Result] = ()
-        self._wake = asyncio.Event()
+        self._ended = _Stream()
+        self._followed = _Stream()
+        self._aside = _Stream()
+        self._streams = (self._ended, self._followed, self._aside)
+        self._unrecorded = 0
+        self._room = asyncio.Event()
 
     @property
     def busy(self) -> bool:
         """Return whether results wait or are under way."""
-        return bool(self._results or self._flushing)
+        return any(stream.waiting or stream.flushing for stream in self._streams)
 
     @property
     def full(self) -> bool:
         """Return whether no request should start until Kafka has taken more results."""
-        return len(self._results) + len(self._flushing) >= UNRECORDED_MAX
+        return self._unrecorded >= UNRECORDED_MAX
+
+    async def room(self) -> None:
+        """Return when more may be put aside."""
+        while len(self._aside.waiting) >= ASIDE_MAX:
+            self._room.clear()
+            await self._room.wait()
 
     def put(self, result: Result) -> None:
         """Have a result published."""
-        self._results.append(result)
-        self._wake.set()
+        if result.attempt is None:
+            self._aside.put(result)
+            return
+        self._unrecorded += 1
+        (self._ended if result.follow_up is None else self._followed).put(result)
 
     async def run(self, flushed: Callable[[], None]) -> None:
         """Publish for ever; calls ``flushed`` whenever there is room again."""
+        async with asyncio.TaskGroup() as tasks:
+            for stream in self._streams:
+                tasks.create_task(self._drain(stream, flushed))
+
+    async def _drain(self, stream: _Stream, flushed: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            batch = await stream.next()
             not_before = loop.time() + PACE_S
-            self._flushing, self._results = self._results, []
-            await self._flush([result for result in self._flushing if self._is_ours(result)])
-            self._flushing = ()
+            await self._flush([result for result in batch if self._is_ours(result)])
+            self._unrecorded -= sum(result.attempt is not None for result in batch)
+            stream.done()
+            self._room.set()
             flushed()
             await asyncio.sleep(max(0.0, not_before - loop.time()))
 
@@ -115,7 +165,15 @@ class Outbox:
         ]
         if follow_ups:
             await self._sink.publish(follow_ups)
-        attempted = [(result, result.attempt) for result in batch if result.attempt is not None]
+        await self._record([(r, r.attempt) for r in batch if r.attempt is not None])
+        for result in batch:
+            if result.attempt is None:
+                self._finish(result.delivery, UNKNOWN)
+
+    async def _record(self, attempted: Sequence[tuple[Result, Attempt]]) -> None:
+        """Write attempts to the journal and finish their offsets."""
+        partitions = {result.delivery.partition for result, _ in attempted}
+        began = {partition: partition.begin_writing() for partition in partitions}
         positions = await self._sink.publish(
             [
                 Record(
@@ -130,11 +188,12 @@ class Outbox:
         )
         metrics.count(attempt for _, attempt in attempted if attempt.status != "discarded")
         for (result, attempt), position in zip(attempted, positions, strict=True):
-            result.delivery.partition.memory.ended(attempt)
-            self._finish(result.delivery, position.offset)
-        for result in batch:
-            if result.attempt is None:
-                self._finish(result.delivery, UNKNOWN)
+            partition = result.delivery.partition
+            partition.memory.ended(attempt)
+            known = position.offset >= 0  # else the broker has it, and did not say where
+            self._finish(result.delivery, position.offset if known else began[partition])
+        for partition, mark in began.items():
+            partition.end_writing(mark)
 
     def _is_ours(self, result: Result) -> bool:
         if not result.delivery.partition.revoked:

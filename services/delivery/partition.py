@@ -55,6 +55,7 @@ class Partition:
         self.memory = Memory(memory_size)
         self._ledger = Ledger(start)
         self._journal_end = journal_end
+        self._writing: list[int] = []  # for each write under way, where the journal ended before
         # Offsets of finished deliveries, each with that of its record in attempts, or a lower one:
         self._ahead: dict[int, int] = {}  # ahead of the position
         self._known: dict[int, int] = {}  # finished by an earlier owner, and not read again yet
@@ -81,13 +82,22 @@ class Partition:
     def finish(self, offset: int, journal_offset: int = UNKNOWN) -> None:
         """Note that all that follows from a record is acknowledged.
 
-        ``journal_offset`` is where its attempt was written; UNKNOWN when there was none to write,
-        or when the broker did not say where: then it can only be behind what was written before.
+        ``journal_offset`` is where its attempt was written, or before that; UNKNOWN when there was
+        none to write.
         """
         self._ahead[offset] = self._journal_end if journal_offset == UNKNOWN else journal_offset
         self._journal_end = max(self._journal_end, journal_offset + 1)
         for passed in self._ledger.finish(offset):
             self._ahead.pop(passed, None)
+
+    def begin_writing(self) -> int:
+        """Note that attempts are being written to the journal; returns what to end it with."""
+        self._writing.append(self._journal_end)
+        return self._journal_end
+
+    def end_writing(self, began: int) -> None:
+        """Note that what was written has been finished, too."""
+        self._writing.remove(began)
 
     def commit_due(self) -> Commit | None:
         """Return what to commit when it differs from what was committed last."""
@@ -98,9 +108,14 @@ class Partition:
         return None if commit == self._committed else commit
 
     def _journal_floor(self, position: int) -> int:
-        """Return where the journal of what was finished ahead of ``position`` begins."""
+        """Return where the journal of what was finished ahead of ``position`` begins.
+
+        Of two writes under way the later one may be finished first, so it begins before both.
+        """
         read_again = (at for offset, at in self._known.items() if offset >= position)
-        return min(chain(self._ahead.values(), read_again), default=self._journal_end)
+        return min(
+            chain(self._ahead.values(), read_again, self._writing), default=self._journal_end
+        )
 
     def committed(self, commit: Commit) -> None:
         """Note that ``commit`` was acknowledged."""

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from services.delivery.consumer import FETCH_WAIT_MS, RECORDS_MAX, Consumer
+from services.delivery.consumer import FETCH_WAIT_MS, PARTITION_BYTES_MAX, RECORDS_MAX, Consumer
 from services.delivery.destination import Destinations
 from services.delivery.engine import Engine
 from services.delivery.journal import Journal
@@ -120,7 +120,7 @@ def _consumer(settings: Settings, client_id: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_poll_records=RECORDS_MAX,
-        max_partition_fetch_bytes=2 * 1024 * 1024,
+        max_partition_fetch_bytes=PARTITION_BYTES_MAX,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.session_timeout_ms // 6,
         rebalance_timeout_ms=30_000,

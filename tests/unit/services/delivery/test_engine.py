@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from services.delivery import outbox
 from services.delivery.engine import Arrival, Engine
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names
@@ -59,7 +60,10 @@ class Sender:
 
 
 class Sink:
-    """Acknowledges while ``open`` is set; remembers the order in which records were given to it."""
+    """Acknowledges while ``open`` is set; remembers the order in which records were given to it.
+
+    What goes to a topic that is ``stuck`` is never acknowledged.
+    """
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -67,16 +71,21 @@ class Sink:
         self.asked: list[Record] = []
         self.attempts: list[Attempt] = []
         self.called = asyncio.Event()
+        self.recorded = asyncio.Event()
+        self.stuck: set[str] = set()
 
     async def publish(self, records: Sequence[Record]) -> list[Position]:
         self.asked += records
         if records:
             self.called.set()
         await self.open.wait()
+        if self.stuck & {record.topic for record in records}:
+            await asyncio.Event().wait()
         positions = []
         for record in records:
             if record.topic == "p.attempts":
                 self.attempts.append(decode_attempt(record.value or b""))
+                self.recorded.set()
             positions.append(Position(record.partition or 0, len(self.attempts) - 1))
         return positions
 
@@ -458,3 +467,34 @@ async def test_a_hostile_retry_after_does_not_leave_a_delivery_open(worker: Work
     await worker.settle()
     assert worker.continued()[0] == "p.retry.1m"
     assert worker.committed() == 1
+
+
+async def test_a_success_is_recorded_while_what_is_put_aside_still_waits(worker: Worker) -> None:
+    """A flood that is parked must not hold up the others, nor what a crash would repeat."""
+    worker.sink.stuck = {"p.retry.1m", "p.retry.5s"}
+    await worker.read(0)
+    await worker.read(1)
+    worker.sender.answer(answered(500))
+    worker.sender.answer(unanswered("local"))
+    await worker.read(2)
+    worker.sender.answer(answered(200))
+    await asyncio.wait_for(worker.sink.recorded.wait(), PATIENCE_S)
+    assert [attempt.event_id for attempt in worker.sink.attempts] == ["evt_2"]
+
+
+async def test_reading_waits_while_too_much_is_to_be_put_aside(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "ASIDE_MAX", 1)
+    worker.view.know(endpoint(secret="gone:AAAA"))
+    worker.sink.open.clear()
+    await worker.read(0)
+    await asyncio.wait_for(worker.sink.called.wait(), PATIENCE_S)
+    await worker.read(1)
+    reading = asyncio.create_task(worker.read(2))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    worker.sink.open.set()
+    await asyncio.wait_for(reading, PATIENCE_S)
+    await worker.settle()
+    assert worker.committed() == 3

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from services.delivery.partition import (
-    UNKNOWN,
     Commit,
     JournalEntry,
     Partition,
@@ -92,14 +91,17 @@ def test_journal_entries_before_the_position_fill_the_memory_only() -> None:
     assert owned.open(10)
 
 
-def test_an_attempt_that_the_broker_did_not_place_is_looked_for_behind_the_last_known() -> None:
+def test_of_two_writes_the_journal_begins_with_the_one_that_is_not_finished() -> None:
     owned = partition(journal_end=7)
     owned.open(0)
     owned.open(1)
-    owned.finish(1, UNKNOWN)
-    owned.open(2)
-    owned.finish(2, 30)
-    assert owned.commit_due() == Commit(0, "7")
+    first, second = owned.begin_writing(), owned.begin_writing()
+    owned.finish(0, 8)
+    owned.end_writing(second)
+    assert owned.commit_due() == Commit(1, "7")
+    owned.finish(1, 7)
+    owned.end_writing(first)
+    assert owned.commit_due() == Commit(2, "9")
 
 
 def test_open_records_are_counted() -> None:
@@ -135,6 +137,14 @@ class Copy(NamedTuple):
     event_id: str
     attempt: int
     parks: int
+
+
+class Written(NamedTuple):
+    """An attempt that is in the journal, whose offset is not finished yet."""
+
+    done: Finished
+    at: int
+    began: int
 
 
 ATTEMPTS_MAX = 3
@@ -192,8 +202,11 @@ class World(RuleBasedStateMachine):
         outcome=st.sampled_from(["success", "failure", "parked"]),
         killed=st.sampled_from(["", "", "", "follow-up", "attempt"]),
         placed=st.booleans(),
+        late=st.booleans(),
     )
-    def complete(self, data: st.DataObject, outcome: str, killed: str, placed: bool) -> None:
+    def complete(
+        self, data: st.DataObject, outcome: str, killed: str, placed: bool, late: bool
+    ) -> None:
         offset = data.draw(st.sampled_from(sorted(self.working)))
         copy = self.working[offset]
         final = outcome == "success" or (outcome == "failure" and copy.attempt == ATTEMPTS_MAX)
@@ -206,18 +219,30 @@ class World(RuleBasedStateMachine):
         if killed == "follow-up":
             self.kill()
             return
-        at = UNKNOWN
-        if outcome != "parked":
-            done = finished(copy.event_id, attempt=copy.attempt, final=final, offset=offset)
-            at = len(self.attempts) if placed else UNKNOWN
-            self.attempts.append(done)
+        del self.working[offset]
+        if outcome == "parked":
+            self.partition.finish(offset)
+            return
+        done = finished(copy.event_id, attempt=copy.attempt, final=final, offset=offset)
+        began = self.partition.begin_writing()
+        self.written.append(Written(done, len(self.attempts) if placed else began, began))
+        self.attempts.append(done)
         if killed == "attempt":
             self.kill()
-            return
-        del self.working[offset]
-        if outcome != "parked":
-            self.partition.memory.ended(done)
-        self.partition.finish(offset, at)
+        elif not late:
+            self.acknowledge(len(self.written) - 1)
+
+    @precondition(lambda self: self.written)
+    @rule(data=st.data())
+    def acknowledge_any(self, data: st.DataObject) -> None:
+        """The broker's answers to two streams of attempts are taken up in any order."""
+        self.acknowledge(data.draw(st.integers(0, len(self.written) - 1)))
+
+    def acknowledge(self, index: int) -> None:
+        written = self.written.pop(index)
+        self.partition.memory.ended(written.done)
+        self.partition.finish(written.done.offset, written.at)
+        self.partition.end_writing(written.began)
 
     @rule()
     def commit(self) -> None:
@@ -232,7 +257,9 @@ class World(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything run out in peace: then every delivery has ended, and all is committed."""
-        while self.tier or self.working or self.position < len(self.deliveries):
+        while self.tier or self.working or self.written or self.position < len(self.deliveries):
+            while self.written:
+                self.acknowledge(0)
             while self.tier:
                 self.deliveries.append(self.tier.pop(0))
             while self.position < len(self.deliveries):
@@ -259,6 +286,7 @@ class World(RuleBasedStateMachine):
         )
         self.position = self.committed.offset
         self.working: dict[int, Copy] = {}
+        self.written: list[Written] = []
 
     def _ahead_by_metadata(self) -> set[int]:
         """Return what the metadata alone leads to, without the part that fills the memory."""
