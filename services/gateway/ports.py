@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
 from shared.models.errors import HooklaneError
@@ -146,6 +147,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     profiles: Mapping[str, Profile]
     keyring: Keyring
     egress: EgressPolicy
+    limits: Limits
     events_topic: str
     deliveries_topic: str
     now_ms: Callable[[], int]

@@ -40,6 +40,22 @@ Description = Annotated[
         examples=["Production webhook"],
     ),
 ]
+Concurrency = Annotated[
+    int | None,
+    Meta(
+        description="How many requests may be in flight to it at once: 1 to the deployment's "
+        "limit. Without it, Hooklane finds out how many it takes.",
+        examples=[4],
+    ),
+]
+RateLimit = Annotated[
+    float | None,
+    Meta(
+        description="How many deliveries a second may start: 0.001 to 10,000. Without it, as many "
+        "as it takes.",
+        examples=[10.0],
+    ),
+]
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
 ]
@@ -60,6 +76,8 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=["my-secret-key-min-16-chars"],
         ),
     ] = None
+    concurrency: Concurrency = None
+    rate_limit: RateLimit = None
 
 
 class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +96,8 @@ class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ]
         | UnsetType
     ) = UNSET
+    concurrency: Concurrency | UnsetType = UNSET
+    rate_limit: RateLimit | UnsetType = UNSET
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +124,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     consecutive_failures: Annotated[
         int | UnsetType, Meta(description="Failed attempts in a row since the last success.")
     ] = UNSET
+    concurrency: Concurrency = None
+    rate_limit: RateLimit = None
 
 
 class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

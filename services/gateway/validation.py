@@ -1,4 +1,4 @@
-"""What an endpoint may be: URL, events, secret, description. Pure.
+"""What an endpoint may be: URL, events, secret, description, settings. Pure.
 
 Each check returns the fix in words, or None; all fields are checked, so that a caller sees
 everything that is wrong at once.
@@ -10,8 +10,15 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from services.gateway import delivery_settings
+from services.gateway.delivery_settings import Limits
 from services.gateway.errors import FieldError, InvalidFields
-from services.gateway.schemas import DESCRIPTION_LENGTH_MAX, EVENTS_MAX
+from services.gateway.schemas import (
+    DESCRIPTION_LENGTH_MAX,
+    EVENTS_MAX,
+    CreateWebhook,
+    UpdateWebhook,
+)
 from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
 from shared.profiles.profile import ALL_EVENTS, Profile, Signature
 from shared.signing.schemes import standard_key
@@ -73,24 +80,23 @@ def description_problem(description: str) -> str | None:
 
 
 def check(
+    wanted: CreateWebhook | UpdateWebhook,
     *,
     profile: Profile,
     policy: EgressPolicy,
-    url: str | None = None,
-    events: Sequence[str] | None = None,
-    description: str | None = None,
-    secret: str | None = None,
+    limits: Limits,
 ) -> None:
     """Check what is given; raises InvalidFields that names every field and its fix."""
     errors: list[FieldError] = []
-    if url is not None:
-        _add(errors, "url", url_problem(url, policy))
-    if events is not None:
-        errors.extend(event_errors(events, profile))
-    if description is not None:
-        _add(errors, "description", description_problem(description))
-    if secret is not None:
-        _add(errors, "secret", secret_problem(secret, profile.signature))
+    if isinstance(wanted.url, str):
+        _add(errors, "url", url_problem(wanted.url, policy))
+    if isinstance(wanted.events, list):
+        errors.extend(event_errors(wanted.events, profile))
+    if isinstance(wanted.description, str):
+        _add(errors, "description", description_problem(wanted.description))
+    if isinstance(wanted, CreateWebhook) and wanted.secret is not None:
+        _add(errors, "secret", secret_problem(wanted.secret, profile.signature))
+    errors.extend(delivery_settings.problems(wanted, limits))
     if errors:
         raise InvalidFields(errors)
 

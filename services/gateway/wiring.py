@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from services.gateway.app import create_app
 from services.gateway.auth import JWT_SECRET_BYTES_MIN, Authenticator, JwtPolicy
 from services.gateway.bodies import DeliveriesReader
+from services.gateway.delivery_settings import Limits
 from services.gateway.gathering import Gatherer
 from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
 from services.gateway.housekeeping import keep_reporting, keep_swept
@@ -123,6 +124,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             require_https=settings.require_https,
             ports=settings.egress_port_set,
         ),
+        limits=Limits(concurrency_max=settings.lane_concurrency),
         events_topic=topic_name(settings, EVENTS),
         deliveries_topic=topic_name(settings, DELIVERIES),
         now_ms=now_ms,

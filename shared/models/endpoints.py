@@ -5,7 +5,8 @@ prefix says what the value is (``wh_`` an endpoint, ``ws_`` a workspace); no val
 means deleted. Workspaces travel with the endpoints because fan-out must know a workspace's profile
 before its first endpoint exists, and tell an unknown workspace from an empty one.
 
-New fields have defaults: old bytes decode with new code.
+New fields have defaults: old bytes decode with new code. What an endpoint leaves to its default is
+not written, as every service reads every state at its start; so a default never changes.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
 
 
-class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An endpoint as fan-out and delivery need it.
 
     ``secret`` is encrypted (``shared.signing.keyring``). ``events`` holds the names as subscribed,
     aliases included. ``epoch`` counts how often the endpoint was enabled: failures of an earlier
     epoch do not count against it. ``revision`` grows with each change; readers keep the highest.
+    ``concurrency`` is how many requests may be in flight, ``rate_limit`` how many may start in a
+    second; None leaves both to the worker.
     """
 
     id: str
@@ -42,6 +45,8 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str | None = None
     revision: int = 1
     epoch: int = 1
+    concurrency: int | None = None
+    rate_limit: float | None = None
 
 
 _encoder = msgspec.json.Encoder()

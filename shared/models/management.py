@@ -47,8 +47,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint as stored. ``secret`` is sealed; ``secret_hint`` is what may be shown of it.
 
-    ``deleted`` endpoints are kept for a while so that their tombstone is the last record on the
-    topic; no list and no read shows them.
+    What ``EndpointState`` has is here under the same name. ``deleted`` endpoints are kept for a
+    while so that their tombstone is the last record on the topic; no list and no read shows them.
     """
 
     id: str
@@ -66,20 +66,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
     epoch: int = 1
     deleted: bool = False
+    concurrency: int | None = None
+    rate_limit: float | None = None
 
     def state(self) -> EndpointState | None:
         """Return what the ``endpoints`` topic says of this endpoint; None is a tombstone."""
         if self.deleted:
             return None
         return EndpointState(
-            id=self.id,
-            workspace_id=self.workspace_id,
-            profile=self.profile,
-            url=self.url,
-            events=self.events,
-            secret=self.secret,
-            active=self.active,
-            disabled_reason=self.disabled_reason,
-            revision=self.revision,
-            epoch=self.epoch,
+            **{name: getattr(self, name) for name in EndpointState.__struct_fields__}
         )

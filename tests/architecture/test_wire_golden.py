@@ -115,6 +115,7 @@ ENDPOINT: Final = EndpointState(
     revision=9,
     epoch=4,
 )
+LIMITED: Final = msgspec.structs.replace(ENDPOINT, concurrency=4, rate_limit=2.5)
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2
 )
@@ -138,6 +139,12 @@ CASES: Final = (
     Case(
         "endpoint.v1.json",
         ENDPOINT,
+        lambda value: endpoints.decode_state(ENDPOINT.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
+        "endpoint.v2.json",
+        LIMITED,
         lambda value: endpoints.decode_state(ENDPOINT.id, value),
         endpoints.encode_state,
     ),

@@ -23,6 +23,7 @@ from shared.signing.keyring import NONCE_BYTES
 
 CHANGE_TRIES_MAX: Final = 5
 PUBLISH_TIMEOUT_MS: Final = 5_000
+_TAKEN_AS_GIVEN: Final = ("url", "description", "concurrency", "rate_limit")
 
 
 async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[Endpoint, str]:
@@ -30,14 +31,7 @@ async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[E
 
     Raises InvalidFields, or Outage: then there is no endpoint and the call may be repeated.
     """
-    validation.check(
-        profile=caller.profile,
-        policy=ports.egress,
-        url=wanted.url,
-        events=wanted.events,
-        description=wanted.description,
-        secret=wanted.secret,
-    )
+    validation.check(wanted, profile=caller.profile, policy=ports.egress, limits=ports.limits)
     secret = wanted.secret
     if secret is None:
         entropy = ports.entropy(validation.SECRET_ENTROPY_BYTES)
@@ -53,6 +47,8 @@ async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[E
         secret=ports.keyring.seal(secret, identifier, ports.entropy(NONCE_BYTES)),
         secret_hint=validation.hint_of(secret),
         description=wanted.description,
+        concurrency=wanted.concurrency,
+        rate_limit=wanted.rate_limit,
         created_ms=now_ms,
         updated_ms=now_ms,
     )
@@ -87,13 +83,7 @@ async def change(ports: Ports, caller: Caller, endpoint_id: str, wanted: UpdateW
     Raises InvalidFields, NotFound, or Outage: then the change may be stored and will be published,
     and the call may be repeated.
     """
-    validation.check(
-        profile=caller.profile,
-        policy=ports.egress,
-        url=None if wanted.url is UNSET else wanted.url,
-        events=None if wanted.events is UNSET else wanted.events,
-        description=None if wanted.description is UNSET else wanted.description,
-    )
+    validation.check(wanted, profile=caller.profile, policy=ports.egress, limits=ports.limits)
     for _ in range(CHANGE_TRIES_MAX):
         current = await get(ports, caller, endpoint_id)
         changed = await ports.endpoints.replace(changed_by(current, wanted, ports.now_ms()))
@@ -107,14 +97,12 @@ def changed_by(current: Endpoint, wanted: UpdateWebhook, now_ms: int) -> Endpoin
 
     Enabling a disabled endpoint begins a new epoch, in which earlier failures do not count.
     """
-    changed = msgspec.structs.replace(current, updated_ms=now_ms)
-    if wanted.url is not UNSET:
-        changed = msgspec.structs.replace(changed, url=wanted.url)
+    as_given = {name: getattr(wanted, name) for name in _TAKEN_AS_GIVEN}
+    changes = {name: value for name, value in as_given.items() if value is not UNSET}
+    changed = msgspec.structs.replace(current, updated_ms=now_ms, **changes)
     if wanted.events is not UNSET:
         events = validation.without_repeats(wanted.events)
         changed = msgspec.structs.replace(changed, events=events)
-    if wanted.description is not UNSET:
-        changed = msgspec.structs.replace(changed, description=wanted.description)
     if wanted.is_active is not UNSET:
         changed = msgspec.structs.replace(
             changed,

@@ -54,6 +54,8 @@ def webhook_of(
         updated_at=iso_ms(endpoint.updated_ms) if changed else UNSET,
         disabled_reason=endpoint.disabled_reason,
         consecutive_failures=failures,
+        concurrency=endpoint.concurrency,
+        rate_limit=endpoint.rate_limit,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.gateway.auth import SCOPES, Caller
+from services.gateway.delivery_settings import Limits
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Position, Record
 from shared.models.errors import Outage
@@ -18,6 +19,7 @@ PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
 QR3 = PROFILES["qr3"]
 XQR = PROFILES["xqr"]
 STANDARD = PROFILES["standard"]
+LIMITS = Limits(concurrency_max=32)
 NOW_MS = 1_800_000_000_123
 
 
@@ -101,6 +103,7 @@ def ports(**given: Any) -> Ports:
         "profiles": PROFILES,
         "keyring": Keyring({"k1": bytes(32)}),
         "egress": EgressPolicy(),
+        "limits": LIMITS,
         "events_topic": "events",
         "deliveries_topic": "deliveries",
         "now_ms": Clock(),

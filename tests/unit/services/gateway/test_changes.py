@@ -39,6 +39,17 @@ def test_a_description_can_be_removed() -> None:
     assert changed_by(ENDPOINT, UpdateWebhook(description=None), 2).description is None
 
 
+def test_a_limit_is_set_and_removed() -> None:
+    limited = changed_by(ENDPOINT, UpdateWebhook(concurrency=4, rate_limit=2.5), 2)
+    lifted = changed_by(limited, UpdateWebhook(rate_limit=None), 3)
+
+    assert (limited.concurrency, limited.rate_limit) == (4, 2.5)
+    assert (lifted.concurrency, lifted.rate_limit) == (4, None)
+    state = limited.state()
+    assert state is not None
+    assert (state.concurrency, state.rate_limit) == (4, 2.5)
+
+
 def test_repeated_events_are_kept_once() -> None:
     wanted = UpdateWebhook(events=["*", "qr.created", "*"])
 

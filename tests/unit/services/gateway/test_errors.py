@@ -93,7 +93,7 @@ def test_wrong_parameters_are_named() -> None:
         (
             GOOD | {"zzz": 1},
             "zzz",
-            "is not a field here; known: url, events, description, secret",
+            "is not a field here; known: url, events, description, secret, concurrency, rate_limit",
         ),
         (GOOD | {"url": 1}, "url", "expected `str`, got `int`"),
         (GOOD | {"events": "*"}, "events", "expected `array`, got `str`"),

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from services.gateway import validation
 from services.gateway.errors import FieldError, InvalidFields
+from services.gateway.schemas import CreateWebhook
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.schemes import make_signer
-from tests.unit.services.gateway.fakes import QR3, STANDARD, XQR
+from tests.unit.services.gateway.fakes import LIMITS, QR3, STANDARD, XQR
 
 STRICT = EgressPolicy()
 LOCAL = EgressPolicy(allow=(ipaddress.ip_network("127.0.0.0/8"),), require_https=False)
@@ -97,12 +98,17 @@ def test_a_generated_secret_is_valid_and_signs(profile: Profile) -> None:
 def test_every_wrong_field_is_reported_at_once() -> None:
     with pytest.raises(InvalidFields) as caught:
         validation.check(
+            CreateWebhook(
+                url="ftp://example.com",
+                events=[],
+                description="x" * 513,
+                secret="short",
+                concurrency=33,
+                rate_limit=0.0,
+            ),
             profile=QR3,
             policy=STRICT,
-            url="ftp://example.com",
-            events=[],
-            description="x" * 513,
-            secret="short",
+            limits=LIMITS,
         )
 
     assert [error.field for error in caught.value.errors] == [
@@ -110,6 +116,8 @@ def test_every_wrong_field_is_reported_at_once() -> None:
         "events",
         "description",
         "secret",
+        "concurrency",
+        "rate_limit",
     ]
     assert caught.value.errors[2] == FieldError(
         "description", "has 513 characters; 512 are allowed"
