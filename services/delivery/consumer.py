@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -25,7 +25,7 @@ from shared.runtime import Runtime
 FETCH_WAIT_MS: Final = 100
 PAUSED_WAIT_MS: Final = 20
 RECORDS_MAX: Final = 200
-PARTITION_BYTES_MAX: Final = 128 * 1024  # of a fetch: the next one waits until all of it is read
+PARTITION_BYTES_MAX: Final = 1024 * 1024  # of a fetch; records are compressed about four times
 COMMIT_EVERY_S: Final = 0.5
 HANDOVER_S: Final = 3.0
 RETRY_AFTER_S: Final = 0.2
@@ -58,6 +58,7 @@ class Consumer:
         self._open_bytes_max = open_bytes_max
         self._drain_timeout_s = drain_timeout_s
         self._partitions: dict[int, Partition] = {}
+        self._crowded: set[TopicPartition] = set()
         self._paused = False
         self._commit_lock = asyncio.Lock()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -130,10 +131,7 @@ class Consumer:
         while True:
             self._throttle()
             try:
-                fetched = await self._kafka.getmany(
-                    timeout_ms=PAUSED_WAIT_MS if self._paused else FETCH_WAIT_MS,
-                    max_records=RECORDS_MAX,
-                )
+                fetched = await self._fetched()
             except KafkaError as error:
                 _log.warning("fetch_failed", error=repr(error))
                 await asyncio.sleep(RETRY_AFTER_S)
@@ -147,6 +145,35 @@ class Consumer:
             if arrivals:
                 await self._engine.take(arrivals)
                 await asyncio.sleep(0)  # a full buffer returns at once: let answers come in between
+
+    async def _fetched(self) -> Mapping[TopicPartition, Sequence[Any]]:
+        """Return records, waiting for the first ones.
+
+        Where one partition has more than a batch at hand, all others go before it each time: it may
+        be a flood's, and aiokafka reads a partition to its end before it turns to the next.
+        """
+        assigned = self._kafka.assignment()
+        crowded = self._crowded & assigned
+        calm = assigned - crowded
+        fetched: dict[TopicPartition, Sequence[Any]] = {}
+        if crowded:
+            if calm:
+                fetched |= await self._records(calm, 0)
+            self._crowded -= crowded
+            fetched |= await self._records(crowded, 0)
+        if fetched:
+            return fetched
+        return await self._records(assigned, PAUSED_WAIT_MS if self._paused else FETCH_WAIT_MS)
+
+    async def _records(
+        self, partitions: Iterable[TopicPartition], timeout_ms: int
+    ) -> dict[TopicPartition, Sequence[Any]]:
+        fetched: dict[TopicPartition, Sequence[Any]] = await self._kafka.getmany(
+            *partitions, timeout_ms=timeout_ms, max_records=RECORDS_MAX
+        )
+        if sum(map(len, fetched.values())) >= RECORDS_MAX:
+            self._crowded.add(next(reversed(fetched)))  # the one whose rest was left
+        return fetched
 
     def _throttle(self) -> None:
         """Pause fetching while too much is open, resume when there is room again."""

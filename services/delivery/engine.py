@@ -103,6 +103,8 @@ class Engine:
         self._sending: dict[tuple[int, int], Delivery] = {}
         self._moved = asyncio.Event()
         self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0.0
         self.open_records = 0
         self.open_bytes = 0
 
@@ -157,10 +159,18 @@ class Engine:
             await asyncio.sleep(SWEEP_EVERY_S)
             for delivery, away_ms in self._lanes.sweep(_steady_ms()):
                 self._park(delivery, _now_ms(), away_ms)
+            self._renew_limits()
             self._pump()
             metrics.IN_FLIGHT.set(self.in_flight)
             metrics.OPEN.set(self.open_records)
             metrics.LANES.set(len(self._lanes))
+
+    def _renew_limits(self) -> None:
+        """Let lanes that wait for their rate limit know when it has changed."""
+        for lane in list(self._lanes.throttled()):
+            endpoint = self._view.endpoints.get(lane.key)
+            if endpoint is not None:
+                self._prepare(lane, endpoint)
 
     def _is_ahead_of_view(self, arrival: Arrival, meta: DeliveryMeta | None) -> bool:
         if meta is None:
@@ -211,6 +221,9 @@ class Engine:
         current = lane.data
         if isinstance(current, Destination) and current.endpoint is endpoint:
             return True
+        self._lanes.configure(
+            lane, cap=endpoint.concurrency, rate_per_s=endpoint.rate_limit, now_ms=_steady_ms()
+        )
         try:
             lane.data = self._destinations.make(endpoint)
         except (ValueError, LookupError) as error:
@@ -221,10 +234,26 @@ class Engine:
     def _pump(self) -> None:
         """Start what the lanes allow."""
         while not self._stopping and not self._outbox.full:
-            turn = self._lanes.next()
+            turn = self._lanes.next(_steady_ms())
             if turn is None:
+                self._pump_when_due()
                 return
             self._start(*turn)
+
+    def _pump_when_due(self) -> None:
+        """See to it that lanes go on when their rate limits allow it."""
+        due_ms = self._lanes.due_ms
+        if due_ms is None or (self._timer is not None and self._timer_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ms = due_ms
+        delay_s = max(0.0, due_ms - _steady_ms()) / 1000
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_due)
+
+    def _on_due(self) -> None:
+        self._timer = None
+        self._pump()
 
     def _start(self, lane: Lane[Delivery], delivery: Delivery) -> None:
         """Send, unless the endpoint was disabled, deleted or spoilt while the delivery waited."""

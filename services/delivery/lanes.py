@@ -7,10 +7,14 @@ attempt, so that its partition flows on for the others.
 The law of concurrency (additive increase, multiplicative decrease, per endpoint):
 
 * a lane begins with ``START`` requests in flight; each answer while something waits allows one
-  more, up to ``cap``; a request held without an answer, or pushed back (429), halves the number;
+  more, up to its cap; a request held without an answer, or pushed back (429), halves the number;
 * a lane is *sick*, its circuit open, after ``TIMEOUTS_TO_SICK`` requests in a row that the endpoint
   held without an answer: then one delivery at a time probes it (half open) and the others park; the
   first answer, or quick refusal, makes it well, and it begins with ``START`` again.
+
+The law of rates: an endpoint may have a limit of requests a second. Its lane is a token bucket that
+holds a second's worth, one at least, and a request takes one; a lane without tokens stands in no
+queue until it has one again (``due_ms``).
 
 The law of parking (each rule comes from a measurement; queue length alone parks fast bursts and
 "nothing completed for a second" alone starves endpoints that are slow but healthy). A delivery that
@@ -19,10 +23,10 @@ cannot go at once parks when its lane
 * is sick;
 * is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN`` and three times
   its usual response time;
-* has more than ``SHORT`` waiting already, and would make it wait for more than ``WAIT_MS_MAX`` at
-  its rate, as soon as there is one: what waits holds its partition's committed offset back (a rate,
-  as response times say nothing while this very process is short of time; it rises at once and falls
-  slowly, as a stall may be our own);
+* would make it wait for more than ``WAIT_MS_MAX`` at its rate, as what waits holds its partition's
+  committed offset back: at the rate that its limit allows, or at the one that was seen, once there
+  is one and more than ``SHORT`` wait already (a rate, as response times say nothing while this very
+  process is short of time; it rises at once and falls slowly, as a stall may be our own);
 * or has as much waiting as there is room left for all lanes together: one flood gets half of the
   room, two get a third each, and there is always some left for whoever comes next (dynamic
   thresholds: Choudhury and Hahne, 1998).
@@ -37,16 +41,18 @@ Times are milliseconds of any steady clock; the caller passes ``now_ms``.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum, IntEnum
-from itertools import chain
+from itertools import chain, count
 from typing import Final, Generic, TypeVar
 
 START: Final = 8
 SHORT: Final = 64
 RATE_KEPT: Final = 0.8  # of the old rate, where the newest one is lower
-AWAY_MS_MAX: Final = 30_000.0  # a rate says nothing about later
+AWAY_MS_MAX: Final = 30_000.0  # the rate that was seen says nothing about later
+LIMITED_AWAY_MS_MAX: Final = 3_600_000.0  # a limit does, but may be raised
 RATE_MS: Final = 1_000.0  # a lane's rate is known after so much time with something waiting
 TIMEOUTS_TO_SICK: Final = 3
 STALL_MS_MIN: Final = 1_000.0
@@ -55,6 +61,8 @@ IDLE_MS_MAX: Final = 60_000.0
 IDLE_LOOK_MS: Final = 10_000.0
 SMOOTHING: Final = 0.2  # weight of the newest response time in the running mean
 LAST_FIRST_EVERY: Final = 4
+
+_ROUNDING: Final = 1e-6  # of a token: what adding up fractions may lose
 
 T = TypeVar("T")
 
@@ -81,10 +89,13 @@ class Lane(Generic[T]):
     __slots__ = (
         "allowed",
         "booked_ms",
+        "cap",
         "data",
+        "filled_ms",
         "has_turn",
         "inflight",
         "key",
+        "limit_per_ms",
         "progressed_ms",
         "queues",
         "rate_count",
@@ -92,15 +103,18 @@ class Lane(Generic[T]):
         "rate_per_ms",
         "response_ms",
         "tenant",
+        "throttled",
         "timeouts_in_row",
+        "tokens",
         "turns",
         "waiting",
     )
 
-    def __init__(self, key: str, tenant: str, allowed: int, now_ms: float) -> None:
+    def __init__(self, key: str, tenant: str, cap: int, now_ms: float) -> None:
         self.key = key
         self.tenant = tenant
-        self.allowed = allowed
+        self.cap = cap
+        self.allowed = min(START, cap)
         self.queues: tuple[deque[T], ...] = tuple(deque() for _ in Priority)
         self.waiting = 0
         self.inflight = 0
@@ -111,9 +125,46 @@ class Lane(Generic[T]):
         self.rate_per_ms = 0.0
         self.rate_count = 0
         self.rate_from_ms = now_ms
+        self.limit_per_ms = 0.0  # 0: as fast as it answers
+        self.tokens = 0.0
+        self.filled_ms = now_ms
+        self.throttled = False
         self.timeouts_in_row = 0
         self.has_turn = False
         self.data: object = None
+
+    def configure(self, *, cap: int, rate_per_s: float | None, now_ms: float) -> None:
+        """Set how many requests may be in flight and, if at all, how many may begin in a second.
+
+        With another limit the bucket begins full.
+        """
+        self.cap = cap
+        self.allowed = min(self.allowed, cap)
+        limit_per_ms = (rate_per_s or 0.0) / 1000
+        if limit_per_ms != self.limit_per_ms:
+            self.limit_per_ms = limit_per_ms
+            self.tokens = self._bucket
+            self.filled_ms = now_ms
+
+    @property
+    def _bucket(self) -> float:
+        return max(1.0, self.limit_per_ms * 1000)
+
+    def take_token(self, now_ms: float) -> bool:
+        """Take a token; False when there is none."""
+        if not self.limit_per_ms:
+            return True
+        gained = (now_ms - self.filled_ms) * self.limit_per_ms
+        self.tokens = min(self._bucket, self.tokens + gained)
+        self.filled_ms = now_ms
+        if self.tokens < 1.0 - _ROUNDING:
+            return False
+        self.tokens -= 1.0
+        return True
+
+    def token_ms(self) -> float:
+        """Return when there will be a token."""
+        return self.filled_ms + (1.0 - self.tokens) / self.limit_per_ms
 
     @property
     def sick(self) -> bool:
@@ -125,9 +176,20 @@ class Lane(Generic[T]):
         patience_ms = max(STALL_MS_MIN, 3 * self.response_ms)
         return self.inflight >= self.allowed and now_ms - self.progressed_ms > patience_ms
 
+    @property
+    def pace_per_ms(self) -> float:
+        """Return how fast what waits is sent: by its limit, or as was seen; 0: nobody can tell."""
+        return self.limit_per_ms or self.rate_per_ms
+
     def expected_wait_ms(self) -> float:
         """Return how long one more delivery would wait, 0 while nobody can tell."""
-        return (self.waiting + 1) / self.rate_per_ms if self.rate_per_ms else 0.0
+        pace = self.pace_per_ms
+        return (self.waiting + 1) / pace if pace else 0.0
+
+    def overdrawn(self) -> bool:
+        """Return whether one more delivery would wait for too long."""
+        foreseeable = self.limit_per_ms or self.waiting >= SHORT
+        return bool(foreseeable) and self.expected_wait_ms() > WAIT_MS_MAX
 
     def begin_backlog(self, now_ms: float) -> None:
         """Forget the rate: what an endpoint took an hour ago says little about now."""
@@ -159,22 +221,24 @@ class Lane(Generic[T]):
 class Lanes(Generic[T]):
     """All lanes of a worker; decides what is sent, what waits and what parks.
 
-    Use: ``offer`` each delivery; call ``next`` until it returns None and send what it returns;
-    call ``completed`` for each result; call ``sweep`` a few times a second and park what it yields.
+    Use: ``offer`` each delivery; call ``next`` until it returns None and send what it returns, and
+    again at ``due_ms``; call ``completed`` for each result; call ``sweep`` a few times a second and
+    park what it yields.
 
-    ``cap`` bounds the requests in flight of a lane, ``inflight_max`` those of all; ``waiting_max``
-    is the room for deliveries that wait.
+    ``cap`` bounds the requests in flight of a lane, unless it is configured for fewer,
+    ``inflight_max`` those of all; ``waiting_max`` is the room for deliveries that wait.
     """
 
     def __init__(self, *, cap: int, inflight_max: int, waiting_max: int) -> None:
         self._cap = cap
-        self._start = min(START, cap)
         self._inflight_max = inflight_max
         self._waiting_max = waiting_max
         self._lanes: dict[str, Lane[T]] = {}
         self._backlogged: dict[str, Lane[T]] = {}  # where something waits, or did a moment ago
         self._turns: dict[str, deque[Lane[T]]] = {}  # by tenant
         self._tenants: deque[str] = deque()
+        self._throttled: list[tuple[float, int, Lane[T]]] = []  # a heap: when it has a token again
+        self._throttled_count = count()
         self._idle_look_ms = 0.0
         self.inflight = 0
         self.waiting = 0
@@ -186,13 +250,33 @@ class Lanes(Generic[T]):
         """Return the endpoint's lane; a new one where there is none."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, tenant, self._start, now_ms)
+            lane = self._lanes[key] = Lane(key, tenant, self._cap, now_ms)
         return lane
+
+    def configure(
+        self, lane: Lane[T], *, cap: int | None, rate_per_s: float | None, now_ms: float
+    ) -> None:
+        """Give a lane the limits of its endpoint; None: no other than everybody's."""
+        cap = self._cap if cap is None else min(cap, self._cap)
+        lane.configure(cap=cap, rate_per_s=rate_per_s, now_ms=now_ms)
+        if lane.throttled:  # by a limit that may be another one now
+            lane.throttled = False
+            self._take_turn(lane)
+
+    def throttled(self) -> Iterator[Lane[T]]:
+        """Yield the lanes without tokens; one may be yielded twice."""
+        return (lane for _, _, lane in self._throttled)
+
+    @property
+    def due_ms(self) -> float | None:
+        """Return when the next lane without tokens has one; None when there is no such lane."""
+        return self._throttled[0][0] if self._throttled else None
 
     def offer(self, lane: Lane[T], item: T, now_ms: float, priority: Priority) -> bool:
         """Take ``item`` into its lane; False means: park it."""
         ahead = lane.inflight + lane.waiting
-        if ahead >= lane.allowed and self._must_park(lane, now_ms):
+        blocked = ahead >= lane.allowed or lane.throttled
+        if blocked and self._must_park(lane, now_ms):
             return False
         if not ahead:
             lane.progressed_ms = now_ms
@@ -210,7 +294,7 @@ class Lanes(Generic[T]):
         return (
             lane.sick
             or lane.waiting >= self._waiting_max - self.waiting
-            or (lane.waiting >= SHORT and lane.expected_wait_ms() > WAIT_MS_MAX)
+            or lane.overdrawn()
             or lane.stalled(now_ms)
         )
 
@@ -225,22 +309,30 @@ class Lanes(Generic[T]):
         """
         if lane.sick:
             return None
-        if not lane.rate_per_ms or lane.stalled(now_ms):
+        if not lane.pace_per_ms or lane.stalled(now_ms):
             return 0.0
+        away_ms_max = LIMITED_AWAY_MS_MAX if lane.limit_per_ms else AWAY_MS_MAX
         free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
-        if free_ms - now_ms > AWAY_MS_MAX:
-            return AWAY_MS_MAX
-        lane.booked_ms = free_ms + 1 / lane.rate_per_ms
+        if free_ms - now_ms > away_ms_max:
+            return away_ms_max
+        lane.booked_ms = free_ms + 1 / lane.pace_per_ms
         return free_ms - now_ms
 
-    def next(self) -> tuple[Lane[T], T] | None:
+    def next(self, now_ms: float) -> tuple[Lane[T], T] | None:
         """Return the next delivery to send, or None when nothing may be sent now."""
+        while self._throttled and self._throttled[0][0] <= now_ms:
+            _, _, lane = heapq.heappop(self._throttled)
+            lane.throttled = False
+            self._take_turn(lane)
         while self._tenants and self.inflight < self._inflight_max:
             tenant = self._tenants.popleft()
             turns = self._turns[tenant]
             lane = turns.popleft()
             lane.has_turn = False
             may_send = lane.waiting > 0 and lane.inflight < lane.allowed
+            if may_send and not lane.take_token(now_ms):
+                self._throttle(lane)
+                may_send = False
             if may_send:
                 item = lane.pick()
                 self.waiting -= 1
@@ -268,10 +360,10 @@ class Lanes(Generic[T]):
             lane.allowed = 1 if lane.sick else max(1, lane.allowed // 2)
         else:
             if lane.sick:
-                lane.allowed = self._start
+                lane.allowed = min(START, lane.cap)
             elif ending is Ending.PUSHED_BACK:
                 lane.allowed = max(1, lane.allowed // 2)
-            elif lane.waiting and lane.allowed < self._cap:
+            elif lane.waiting and lane.allowed < lane.cap:
                 lane.allowed += 1
             lane.timeouts_in_row = 0
             lane.progressed_ms = now_ms
@@ -288,7 +380,7 @@ class Lanes(Generic[T]):
         self._take_turn(lane)
 
     def sweep(self, now_ms: float) -> list[tuple[T, float | None]]:
-        """Return what waits in lanes that have stalled or fallen sick: it is to be parked.
+        """Return what waits in lanes that have stalled, fallen sick or been slowed down: park it.
 
         With each comes how long it is to stay away, as ``book`` has it. Lanes without work are
         forgotten after ``IDLE_MS_MAX``.
@@ -299,6 +391,10 @@ class Lanes(Generic[T]):
                 keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
                 away_ms = self.book(lane, now_ms)
                 parked.extend((item, away_ms) for item in self._cut(lane, keep))
+            elif lane.limit_per_ms and lane.waiting > 1 + lane.limit_per_ms * WAIT_MS_MAX:
+                keep = 1 + int(lane.limit_per_ms * WAIT_MS_MAX)
+                cut = list(self._cut(lane, keep))
+                parked.extend((item, self.book(lane, now_ms)) for item in reversed(cut))
             if not lane.waiting:
                 del self._backlogged[lane.key]
         if now_ms - self._idle_look_ms > IDLE_LOOK_MS:
@@ -345,8 +441,13 @@ class Lanes(Generic[T]):
                 queue.extend(kept)
         return removed
 
+    def _throttle(self, lane: Lane[T]) -> None:
+        lane.throttled = True
+        entry = (lane.token_ms(), next(self._throttled_count), lane)
+        heapq.heappush(self._throttled, entry)
+
     def _take_turn(self, lane: Lane[T]) -> None:
-        if lane.has_turn or not lane.waiting or lane.inflight >= lane.allowed:
+        if lane.has_turn or lane.throttled or not lane.waiting or lane.inflight >= lane.allowed:
             return
         lane.has_turn = True
         turns = self._turns.get(lane.tenant)

@@ -48,9 +48,11 @@ class Sender:
     def __init__(self) -> None:
         self.waiting: list[tuple[OutgoingRequest, Callable[[Outcome], None]]] = []
         self.started = 0
+        self.asked = asyncio.Event()
 
     def start(self, request: OutgoingRequest, done: Callable[[Outcome], None]) -> None:
         self.started += 1
+        self.asked.set()
         self.waiting.append((request, done))
 
     def answer(self, outcome: Outcome) -> OutgoingRequest:
@@ -498,3 +500,26 @@ async def test_reading_waits_while_too_much_is_to_be_put_aside(
     await asyncio.wait_for(reading, PATIENCE_S)
     await worker.settle()
     assert worker.committed() == 3
+
+
+async def test_an_endpoint_s_limits_are_those_of_its_lane(worker: Worker) -> None:
+    worker.view.know(endpoint(concurrency=1))
+    await worker.read(0)
+    await worker.read(1)
+    assert worker.sender.started == 1
+    worker.sender.answer(answered(200))
+    assert worker.sender.started == 2
+
+
+async def test_what_waits_for_a_rate_limit_goes_when_it_is_due(worker: Worker) -> None:
+    worker.view.know(endpoint(rate_limit=50.0))
+    for offset in range(51):
+        await worker.read(offset)
+        while worker.sender.waiting:
+            worker.sender.answer(answered(200))
+    assert worker.sender.started == 50
+    worker.sender.asked.clear()
+    await asyncio.wait_for(worker.sender.asked.wait(), PATIENCE_S)
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    assert worker.committed() == 51

@@ -39,9 +39,9 @@ def time_out(lanes: Lanes[int], lane: Lane[int], *, at_ms: float = 15_000) -> No
     lanes.completed(lane, Ending.TIMED_OUT, duration_ms=15_000, now_ms=at_ms)
 
 
-def start_all(lanes: Lanes[int]) -> list[tuple[Lane[int], int]]:
+def start_all(lanes: Lanes[int], now_ms: float = 0.0) -> list[tuple[Lane[int], int]]:
     started = []
-    while (turn := lanes.next()) is not None:
+    while (turn := lanes.next(now_ms)) is not None:
         started.append(turn)
     return started
 
@@ -88,7 +88,7 @@ def test_fresh_deliveries_go_before_retried_and_replayed_ones_and_starve_neither
         for item in range(10 * priority, 10 * priority + 6):
             lanes.offer(lane, item, 0, priority)
     order = []
-    while (turn := lanes.next()) is not None:
+    while (turn := lanes.next(0)) is not None:
         order.append(turn[1])
         answer(lanes, lane)
 
@@ -322,6 +322,76 @@ def test_withdrawn_deliveries_are_returned_and_not_sent() -> None:
     assert [item for _, item in start_all(lanes)] == [5, 7]
 
 
+def limited(*, rate_per_s: float, waiting: int) -> tuple[Lanes[int], Lane[int]]:
+    """Return a lane in which something waited already when it was limited."""
+    lanes = make(waiting_max=10_000, cap=100)
+    lane = lanes.lane("limited", "t", 0)
+    for item in range(waiting):
+        lanes.offer(lane, item, 0, FRESH)
+    lanes.configure(lane, cap=None, rate_per_s=rate_per_s, now_ms=0)
+    return lanes, lane
+
+
+def test_a_rate_limit_lets_a_second_s_worth_begin_and_then_one_at_a_time() -> None:
+    lanes, _ = limited(rate_per_s=4, waiting=8)
+
+    assert len(start_all(lanes)) == 4
+    assert lanes.due_ms == 250
+    assert start_all(lanes, 249) == []
+    assert len(start_all(lanes, 250)) == 1
+    assert lanes.due_ms == 500
+
+
+def test_a_lane_that_waits_for_its_rate_limit_holds_up_nobody() -> None:
+    lanes, _ = limited(rate_per_s=1, waiting=3)
+    other = lanes.lane("other", "t", 0)
+    for item in range(10, 15):
+        lanes.offer(other, item, 0, FRESH)
+
+    assert sorted(item for _, item in start_all(lanes)) == [0, *range(10, 15)]
+
+
+def test_what_a_rate_limit_makes_wait_too_long_parks_until_its_turn() -> None:
+    """A limit is known in advance, so a backlog is read again a few times only, however long."""
+    lanes, lane = limited(rate_per_s=2, waiting=1_000)
+    start_all(lanes)
+
+    swept = lanes.sweep(0)
+
+    kept = 1 + WAIT_MS_MAX / 1_000 * 2
+    assert lane.waiting == kept
+    assert [item for item, _ in swept] == list(range(1_000 - len(swept), 1_000))
+    away_ms = [away or 0.0 for _, away in swept]
+    assert away_ms[0] >= WAIT_MS_MAX
+    assert [later - earlier for earlier, later in pairwise(away_ms)] == [500.0] * (len(swept) - 1)
+    assert not lanes.offer(lane, 1_000, 0, FRESH)
+
+
+def test_a_limit_that_is_raised_holds_at_once() -> None:
+    lanes, lane = limited(rate_per_s=0.01, waiting=3)
+    assert len(start_all(lanes)) == 1
+    lanes.configure(lane, cap=None, rate_per_s=None, now_ms=1)
+
+    assert len(start_all(lanes, 1)) == 2
+
+
+def test_an_endpoint_may_ask_for_fewer_at_once_than_others_and_not_for_more() -> None:
+    lanes = make(cap=3 * START)
+    for wanted, allowed in ((2, 2), (100, 3 * START)):
+        lane = lanes.lane(f"{wanted}", "t", 0)
+        lanes.configure(lane, cap=wanted, rate_per_s=None, now_ms=0)
+        for item in range(90):
+            lanes.offer(lane, item, 0, FRESH)
+        for _ in range(50):
+            for started, _ in start_all(lanes):
+                answer(lanes, started)
+            lanes.offer(lane, 0, 0, FRESH)
+        assert lane.allowed == allowed
+
+
+LIMITS = {"a": 0.0, "b": 2.0, "c": 0.5}  # 0: none
+
+
 class LanesMachine(RuleBasedStateMachine):
     """Random histories: limits hold, nothing is lost, nothing that may be sent is left waiting."""
 
@@ -333,17 +403,21 @@ class LanesMachine(RuleBasedStateMachine):
         self.parked: set[int] = set()
         self.done: set[int] = set()
         self.flying: list[tuple[Lane[int], int]] = []
+        self.started_ms: dict[str, list[float]] = {key: [] for key in LIMITS}
 
     @rule(key=st.sampled_from("abc"), priority=st.sampled_from(Priority))
     def arrives(self, key: str, priority: Priority) -> None:
         lane = self.lanes.lane(key, "ab" if key in "ab" else "c", self.now_ms)
+        self.lanes.configure(lane, cap=None, rate_per_s=LIMITS[key] or None, now_ms=self.now_ms)
         item, self.count = self.count, self.count + 1
         if not self.lanes.offer(lane, item, self.now_ms, priority):
             self.parked.add(item)
 
     @rule()
     def starts(self) -> None:
-        self.flying.extend(start_all(self.lanes))
+        for lane, item in start_all(self.lanes, self.now_ms):
+            self.flying.append((lane, item))
+            self.started_ms[lane.key].append(self.now_ms)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), ending=st.sampled_from(Ending))
@@ -357,7 +431,7 @@ class LanesMachine(RuleBasedStateMachine):
     def is_withdrawn(self, odd: bool) -> None:
         self.parked.update(self.lanes.withdraw(lambda item: item % 2 == odd))
 
-    @rule(step_ms=st.floats(0, 30_000))
+    @rule(step_ms=st.one_of(st.floats(0, 1_000), st.floats(0, 30_000)))
     def time_passes(self, step_ms: float) -> None:
         self.now_ms += step_ms
         self.parked.update(item for item, _ in self.lanes.sweep(self.now_ms))
@@ -367,6 +441,19 @@ class LanesMachine(RuleBasedStateMachine):
         assert self.lanes.inflight == len(self.flying) <= 6
         for key in "abc":
             assert sum(lane.key == key for lane, _ in self.flying) <= CAP
+
+    @invariant()
+    def rates_hold(self) -> None:
+        """In no span of time begins more than the bucket and what came into it meanwhile.
+
+        A lane that was idle for long enough to be forgotten begins with a full bucket again, as it
+        would have anyway.
+        """
+        for key, limit in LIMITS.items():
+            times = self.started_ms[key]
+            for first, begin_ms in enumerate(times if limit else ()):
+                for count, end_ms in enumerate(times[first:], 1):
+                    assert count <= max(1, limit) + limit * (end_ms - begin_ms) / 1_000 + 0.01
 
     @invariant()
     def every_delivery_is_somewhere_exactly_once(self) -> None:
@@ -379,9 +466,12 @@ class LanesMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Nothing starves: with answers coming back, all that waits is sent."""
         for _ in range(10_000):
-            self.flying.extend(start_all(self.lanes))
+            self.flying.extend(start_all(self.lanes, self.now_ms))
             if not self.flying:
-                break
+                if self.lanes.due_ms is None:
+                    break
+                self.now_ms = self.lanes.due_ms
+                continue
             lane, item = self.flying.pop()
             answer(self.lanes, lane, at_ms=self.now_ms)
             self.done.add(item)
