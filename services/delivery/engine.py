@@ -19,7 +19,8 @@ import structlog
 
 from services.delivery import metrics
 from services.delivery.destination import Destination, Destinations, Sent
-from services.delivery.lanes import STALL_MS_MIN, Ending, Lane, Lanes, Priority
+from services.delivery.lane import STALL_MS_MIN, Ending, Lane, Priority
+from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, discard, park, settle
@@ -156,7 +157,9 @@ class Engine:
     async def run_sweeper(self) -> None:
         """Park what waits in lanes that do not move, a few times a second, for ever."""
         while True:
+            due_ms = _steady_ms() + SWEEP_EVERY_S * 1000
             await asyncio.sleep(SWEEP_EVERY_S)
+            self._lanes.note_lag(_steady_ms() - due_ms)
             for delivery, away_ms in self._lanes.sweep(_steady_ms()):
                 self._park(delivery, _now_ms(), away_ms)
             self._renew_limits()

@@ -21,15 +21,18 @@ The law of parking (each rule comes from a measurement; queue length alone parks
 cannot go at once parks when its lane
 
 * is sick;
-* is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN`` and three times
-  its usual response time;
+* is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN``, three times its
+  usual response time, and ``OURS`` times our own lag;
 * would make it wait for more than ``WAIT_MS_MAX`` at its rate, as what waits holds its partition's
   committed offset back: at the rate that its limit allows, or at the one that was seen, once there
-  is one and more than ``SHORT`` wait already (a rate, as response times say nothing while this very
-  process is short of time; it rises at once and falls slowly, as a stall may be our own);
-* or has as much waiting as there is room left for all lanes together: one flood gets half of the
-  room, two get a third each, and there is always some left for whoever comes next (dynamic
-  thresholds: Choudhury and Hahne, 1998).
+  is one and more than ``SHORT`` wait already. Only where it is the endpoint that takes its time:
+  when answers take less than ``OURS`` times our own lag, it is this process that is short of time,
+  and parking would only make more work of it;
+* or has as much waiting as there is room left for all lanes together, and more than others: one
+  flood gets half of the room, two get a third each, and there is always some left for whoever comes
+  next (dynamic thresholds: Choudhury and Hahne, 1998). "More than others" is ``UNEQUAL`` times the
+  mean of the lanes, or the tenants, that were busy in the last ``BUSY_MS``. Where all of them have
+  as much there is nobody to protect: the caller stops reading when the room is full.
 
 Fairness: tenants that may send stand in one queue and are served in turn, one delivery each; a
 tenant's lanes take turns likewise. Within a lane fresh deliveries go before retried ones, and these
@@ -44,178 +47,22 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from enum import Enum, IntEnum
 from itertools import chain, count
 from typing import Final, Generic, TypeVar
 
-START: Final = 8
-SHORT: Final = 64
-RATE_KEPT: Final = 0.8  # of the old rate, where the newest one is lower
+from services.delivery.lane import START, WAIT_MS_MAX, Ending, Lane, Priority
+
 AWAY_MS_MAX: Final = 30_000.0  # the rate that was seen says nothing about later
 LIMITED_AWAY_MS_MAX: Final = 3_600_000.0  # a limit does, but may be raised
-RATE_MS: Final = 1_000.0  # a lane's rate is known after so much time with something waiting
-TIMEOUTS_TO_SICK: Final = 3
-STALL_MS_MIN: Final = 1_000.0
-WAIT_MS_MAX: Final = 20_000.0
+SMOOTHING: Final = 0.2  # weight of the newest response time in the running mean
+LAG_KEPT: Final = 0.8  # of the old lag, where the newest one is lower
+UNEQUAL: Final = 1.25
+BUSY_MS: Final = 5_000.0
+LOOK_AROUND_MS: Final = 1_000.0
 IDLE_MS_MAX: Final = 60_000.0
 IDLE_LOOK_MS: Final = 10_000.0
-SMOOTHING: Final = 0.2  # weight of the newest response time in the running mean
-LAST_FIRST_EVERY: Final = 4
-
-_ROUNDING: Final = 1e-6  # of a token: what adding up fractions may lose
 
 T = TypeVar("T")
-
-
-class Priority(IntEnum):
-    """Which deliveries of a lane go first."""
-
-    FRESH = 0
-    RETRIED = 1
-    REPLAYED = 2
-
-
-class Ending(Enum):
-    """How a request ended, as far as its lane is concerned."""
-
-    ANSWERED = "answered"  # or refused quickly: the endpoint does not hold our requests
-    PUSHED_BACK = "pushed back"  # it asks for fewer
-    TIMED_OUT = "timed out"  # it held the request and did not answer
-
-
-class Lane(Generic[T]):
-    """The deliveries of one endpoint. ``data`` is the caller's (what it takes to send)."""
-
-    __slots__ = (
-        "allowed",
-        "booked_ms",
-        "cap",
-        "data",
-        "filled_ms",
-        "has_turn",
-        "inflight",
-        "key",
-        "limit_per_ms",
-        "progressed_ms",
-        "queues",
-        "rate_count",
-        "rate_from_ms",
-        "rate_per_ms",
-        "response_ms",
-        "tenant",
-        "throttled",
-        "timeouts_in_row",
-        "tokens",
-        "turns",
-        "waiting",
-    )
-
-    def __init__(self, key: str, tenant: str, cap: int, now_ms: float) -> None:
-        self.key = key
-        self.tenant = tenant
-        self.cap = cap
-        self.allowed = min(START, cap)
-        self.queues: tuple[deque[T], ...] = tuple(deque() for _ in Priority)
-        self.waiting = 0
-        self.inflight = 0
-        self.turns = 0
-        self.response_ms = 0.0
-        self.booked_ms = 0.0
-        self.progressed_ms = now_ms
-        self.rate_per_ms = 0.0
-        self.rate_count = 0
-        self.rate_from_ms = now_ms
-        self.limit_per_ms = 0.0  # 0: as fast as it answers
-        self.tokens = 0.0
-        self.filled_ms = now_ms
-        self.throttled = False
-        self.timeouts_in_row = 0
-        self.has_turn = False
-        self.data: object = None
-
-    def configure(self, *, cap: int, rate_per_s: float | None, now_ms: float) -> None:
-        """Set how many requests may be in flight and, if at all, how many may begin in a second.
-
-        With another limit the bucket begins full.
-        """
-        self.cap = cap
-        self.allowed = min(self.allowed, cap)
-        limit_per_ms = (rate_per_s or 0.0) / 1000
-        if limit_per_ms != self.limit_per_ms:
-            self.limit_per_ms = limit_per_ms
-            self.tokens = self._bucket
-            self.filled_ms = now_ms
-
-    @property
-    def _bucket(self) -> float:
-        return max(1.0, self.limit_per_ms * 1000)
-
-    def take_token(self, now_ms: float) -> bool:
-        """Take a token; False when there is none."""
-        if not self.limit_per_ms:
-            return True
-        gained = (now_ms - self.filled_ms) * self.limit_per_ms
-        self.tokens = min(self._bucket, self.tokens + gained)
-        self.filled_ms = now_ms
-        if self.tokens < 1.0 - _ROUNDING:
-            return False
-        self.tokens -= 1.0
-        return True
-
-    def token_ms(self) -> float:
-        """Return when there will be a token."""
-        return self.filled_ms + (1.0 - self.tokens) / self.limit_per_ms
-
-    @property
-    def sick(self) -> bool:
-        """Return whether the endpoint has stopped answering: its circuit is open."""
-        return self.timeouts_in_row >= TIMEOUTS_TO_SICK
-
-    def stalled(self, now_ms: float) -> bool:
-        """Return whether the lane is full and does not move."""
-        patience_ms = max(STALL_MS_MIN, 3 * self.response_ms)
-        return self.inflight >= self.allowed and now_ms - self.progressed_ms > patience_ms
-
-    @property
-    def pace_per_ms(self) -> float:
-        """Return how fast what waits is sent: by its limit, or as was seen; 0: nobody can tell."""
-        return self.limit_per_ms or self.rate_per_ms
-
-    def expected_wait_ms(self) -> float:
-        """Return how long one more delivery would wait, 0 while nobody can tell."""
-        pace = self.pace_per_ms
-        return (self.waiting + 1) / pace if pace else 0.0
-
-    def overdrawn(self) -> bool:
-        """Return whether one more delivery would wait for too long."""
-        foreseeable = self.limit_per_ms or self.waiting >= SHORT
-        return bool(foreseeable) and self.expected_wait_ms() > WAIT_MS_MAX
-
-    def begin_backlog(self, now_ms: float) -> None:
-        """Forget the rate: what an endpoint took an hour ago says little about now."""
-        self.rate_per_ms = 0.0
-        self.rate_count = 0
-        self.rate_from_ms = now_ms
-
-    def count(self, now_ms: float) -> None:
-        """Count a request that ended while something waits."""
-        self.rate_count += 1
-        elapsed_ms = now_ms - self.rate_from_ms
-        if elapsed_ms >= RATE_MS:
-            newest = self.rate_count / elapsed_ms
-            self.rate_per_ms = max(newest, RATE_KEPT * self.rate_per_ms)
-            self.rate_count = 0
-            self.rate_from_ms = now_ms
-
-    def pick(self) -> T:
-        """Take the delivery whose turn it is; there must be one."""
-        self.turns += 1
-        in_order = self.turns % LAST_FIRST_EVERY != 0
-        for queue in self.queues if in_order else reversed(self.queues):
-            if queue:
-                self.waiting -= 1
-                return queue.popleft()
-        raise LookupError("nothing waits in this lane")
 
 
 class Lanes(Generic[T]):
@@ -240,6 +87,10 @@ class Lanes(Generic[T]):
         self._throttled: list[tuple[float, int, Lane[T]]] = []  # a heap: when it has a token again
         self._throttled_count = count()
         self._idle_look_ms = 0.0
+        self._lag_ms = 0.0
+        self._look_around_ms = 0.0
+        self._busy_lanes = 1
+        self._busy_tenants: dict[str, int] = {}  # with how many deliveries wait for them
         self.inflight = 0
         self.waiting = 0
 
@@ -293,13 +144,18 @@ class Lanes(Generic[T]):
     def _must_park(self, lane: Lane[T], now_ms: float) -> bool:
         return (
             lane.sick
-            or lane.waiting >= self._waiting_max - self.waiting
-            or lane.overdrawn()
-            or lane.stalled(now_ms)
+            or (lane.waiting >= self._waiting_max - self.waiting and self._has_more(lane))
+            or lane.overdrawn(self._lag_ms)
+            or lane.stalled(now_ms, self._lag_ms)
         )
 
-    @staticmethod
-    def book(lane: Lane[T], now_ms: float) -> float | None:
+    def _has_more(self, lane: Lane[T]) -> bool:
+        """Return whether more waits for an endpoint, or its tenant, than for others."""
+        fair = UNEQUAL * self.waiting
+        of_tenant = self._busy_tenants.get(lane.tenant, 0)
+        return lane.waiting * self._busy_lanes > fair or of_tenant * len(self._busy_tenants) > fair
+
+    def book(self, lane: Lane[T], now_ms: float) -> float | None:
         """Return how long a delivery that parks now is to stay away, None when nobody can tell.
 
         A slow lane's capacity is booked in advance: each parked delivery comes back about when its
@@ -309,7 +165,7 @@ class Lanes(Generic[T]):
         """
         if lane.sick:
             return None
-        if not lane.pace_per_ms or lane.stalled(now_ms):
+        if not lane.pace_per_ms or lane.stalled(now_ms, self._lag_ms):
             return 0.0
         away_ms_max = LIMITED_AWAY_MS_MAX if lane.limit_per_ms else AWAY_MS_MAX
         free_ms = max(lane.booked_ms, now_ms + lane.expected_wait_ms())
@@ -387,7 +243,7 @@ class Lanes(Generic[T]):
         """
         parked: list[tuple[T, float | None]] = []
         for lane in list(self._backlogged.values()):
-            if lane.waiting and (lane.sick or lane.stalled(now_ms)):
+            if lane.waiting and (lane.sick or lane.stalled(now_ms, self._lag_ms)):
                 keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
                 away_ms = self.book(lane, now_ms)
                 parked.extend((item, away_ms) for item in self._cut(lane, keep))
@@ -397,10 +253,27 @@ class Lanes(Generic[T]):
                 parked.extend((item, self.book(lane, now_ms)) for item in reversed(cut))
             if not lane.waiting:
                 del self._backlogged[lane.key]
+        if now_ms - self._look_around_ms > LOOK_AROUND_MS:
+            self._look_around_ms = now_ms
+            self._look_around(now_ms)
         if now_ms - self._idle_look_ms > IDLE_LOOK_MS:
             self._idle_look_ms = now_ms
             self._forget_idle(now_ms)
         return parked
+
+    def note_lag(self, lag_ms: float) -> None:
+        """Note how late this process was to do something that was due."""
+        self._lag_ms = max(lag_ms, LAG_KEPT * self._lag_ms)
+
+    def _look_around(self, now_ms: float) -> None:
+        """Find out between whom the room is to be shared."""
+        self._busy_tenants = {}
+        self._busy_lanes = 0
+        for lane in self._lanes.values():
+            if lane.waiting or lane.inflight or now_ms - lane.progressed_ms < BUSY_MS:
+                self._busy_lanes += 1
+                of_tenant = self._busy_tenants.get(lane.tenant, 0)
+                self._busy_tenants[lane.tenant] = of_tenant + lane.waiting
 
     def _cut(self, lane: Lane[T], keep: int) -> Iterator[T]:
         """Yield what waits in a lane beyond ``keep``, the last first."""

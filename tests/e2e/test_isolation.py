@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from services.delivery.lanes import START
+from services.delivery.lane import START
 from tests.support.polling import until_true
 from tests.support.receivers import HANG, OK, ScriptedReceiver
 from tests.support.stack import FAST, IMPATIENT, Hooklane

@@ -1,16 +1,10 @@
-"""The lanes' laws, as examples and as properties of random histories."""
+"""The lanes' laws, as examples."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from services.delivery.lanes import (
-    AWAY_MS_MAX,
-    IDLE_LOOK_MS,
-    IDLE_MS_MAX,
+from services.delivery.lane import (
     LAST_FIRST_EVERY,
     RATE_KEPT,
     STALL_MS_MIN,
@@ -19,31 +13,15 @@ from services.delivery.lanes import (
     WAIT_MS_MAX,
     Ending,
     Lane,
-    Lanes,
     Priority,
 )
-
-CAP = 4
-FRESH = Priority.FRESH
-
-
-def make(inflight_max: int = 100, waiting_max: int = 100, cap: int = CAP) -> Lanes[int]:
-    return Lanes(cap=cap, inflight_max=inflight_max, waiting_max=waiting_max)
-
-
-def answer(lanes: Lanes[int], lane: Lane[int], *, after_ms: float = 1, at_ms: float = 1) -> None:
-    lanes.completed(lane, Ending.ANSWERED, duration_ms=after_ms, now_ms=at_ms)
-
-
-def time_out(lanes: Lanes[int], lane: Lane[int], *, at_ms: float = 15_000) -> None:
-    lanes.completed(lane, Ending.TIMED_OUT, duration_ms=15_000, now_ms=at_ms)
-
-
-def start_all(lanes: Lanes[int], now_ms: float = 0.0) -> list[tuple[Lane[int], int]]:
-    started = []
-    while (turn := lanes.next(now_ms)) is not None:
-        started.append(turn)
-    return started
+from services.delivery.lanes import (
+    AWAY_MS_MAX,
+    IDLE_LOOK_MS,
+    IDLE_MS_MAX,
+    Lanes,
+)
+from tests.unit.services.delivery.lanes_kit import CAP, FRESH, answer, make, start_all, time_out
 
 
 def test_at_most_cap_deliveries_of_an_endpoint_are_in_flight() -> None:
@@ -127,16 +105,45 @@ def test_a_lane_that_is_pushed_back_sends_half_as_much_at_once() -> None:
     assert lane.allowed == 1, "never none at all"
 
 
+def busy(lanes: Lanes[int], *names: str, tenant: str = "t") -> None:
+    """Let endpoints be seen as busy, with nothing waiting for them."""
+    for name in names:
+        lanes.lane(name, tenant, 1_500)
+    lanes.sweep(2_000)
+
+
 def test_a_flood_leaves_room_for_whoever_comes_next() -> None:
     """The first gets half of the room, the second half of what is left."""
     lanes = make(waiting_max=80)
+    busy(lanes, *"abcdefgh", "first", "second")
     held = []
     for name in ("first", "second"):
         lane = lanes.lane(name, "t", 0)
-        while lanes.offer(lane, 0, 0, FRESH):
+        while lanes.offer(lane, 0, 2_000, FRESH):
             start_all(lanes)
         held.append(lane.waiting)
     assert held == [40, 20]
+
+
+def test_a_tenant_s_flood_over_many_endpoints_leaves_room_for_another_tenant() -> None:
+    lanes = make(waiting_max=80)
+    flooded = [lanes.lane(f"{number}", "flood", 1_500) for number in range(10)]
+    busy(lanes, "calm", tenant="other")
+    for lane in flooded * 6:
+        lanes.offer(lane, 0, 2_001, FRESH)
+    lanes.sweep(3_002)
+    for lane in flooded * 20:
+        lanes.offer(lane, 0, 3_002, FRESH)
+    assert 60 < lanes.waiting < 80
+    assert lanes.offer(lanes.lane("calm", "other", 3_002), 0, 3_002, FRESH)
+
+
+def test_a_backlog_that_all_share_does_not_park() -> None:
+    """There is nobody to protect; whoever reads stops when the room is full."""
+    lanes = make(waiting_max=80)
+    shared = [lanes.lane(f"{number}", "t", 1_500) for number in range(10)]
+    lanes.sweep(2_000)
+    assert all(lanes.offer(lane, 0, 2_000, FRESH) for _ in range(12) for lane in shared)
 
 
 def test_a_completed_delivery_makes_room_for_the_next_of_its_lane() -> None:
@@ -194,6 +201,28 @@ def test_parked_deliveries_come_back_one_after_the_other() -> None:
 
     assert away_ms[0] > WAIT_MS_MAX
     assert [later - earlier for earlier, later in pairwise(away_ms)] == [250.0] * 7
+
+
+def test_what_this_process_is_too_slow_for_does_not_park() -> None:
+    """Its own lag is in the times that it takes for its endpoints'."""
+    lanes, lane = backlogged(per_second=4)
+    lane.response_ms = 300.0
+    lanes.note_lag(100.0)
+    assert all(lanes.offer(lane, item, 2_000, FRESH) for item in range(1_000))
+
+    lane.response_ms = 600.0
+    assert not lanes.offer(lane, 1_000, 2_000, FRESH)
+
+
+def test_what_this_process_does_not_get_to_has_not_stalled() -> None:
+    lanes = make()
+    lane = lanes.lane("late", "t", 0)
+    for item in range(CAP + 2):
+        lanes.offer(lane, item, 0, FRESH)
+    start_all(lanes)
+    lanes.note_lag(STALL_MS_MIN)
+
+    assert not lanes.sweep(STALL_MS_MIN + 1)
 
 
 def test_nothing_is_booked_for_later_than_a_rate_can_tell() -> None:
@@ -387,95 +416,3 @@ def test_an_endpoint_may_ask_for_fewer_at_once_than_others_and_not_for_more() ->
                 answer(lanes, started)
             lanes.offer(lane, 0, 0, FRESH)
         assert lane.allowed == allowed
-
-
-LIMITS = {"a": 0.0, "b": 2.0, "c": 0.5}  # 0: none
-
-
-class LanesMachine(RuleBasedStateMachine):
-    """Random histories: limits hold, nothing is lost, nothing that may be sent is left waiting."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lanes: Lanes[int] = make(inflight_max=6, waiting_max=12)
-        self.now_ms = 0.0
-        self.count = 0
-        self.parked: set[int] = set()
-        self.done: set[int] = set()
-        self.flying: list[tuple[Lane[int], int]] = []
-        self.started_ms: dict[str, list[float]] = {key: [] for key in LIMITS}
-
-    @rule(key=st.sampled_from("abc"), priority=st.sampled_from(Priority))
-    def arrives(self, key: str, priority: Priority) -> None:
-        lane = self.lanes.lane(key, "ab" if key in "ab" else "c", self.now_ms)
-        self.lanes.configure(lane, cap=None, rate_per_s=LIMITS[key] or None, now_ms=self.now_ms)
-        item, self.count = self.count, self.count + 1
-        if not self.lanes.offer(lane, item, self.now_ms, priority):
-            self.parked.add(item)
-
-    @rule()
-    def starts(self) -> None:
-        for lane, item in start_all(self.lanes, self.now_ms):
-            self.flying.append((lane, item))
-            self.started_ms[lane.key].append(self.now_ms)
-
-    @precondition(lambda self: self.flying)
-    @rule(data=st.data(), ending=st.sampled_from(Ending))
-    def completes(self, data: st.DataObject, ending: Ending) -> None:
-        lane, item = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
-        duration_ms = 15_000.0 if ending is Ending.TIMED_OUT else 20.0
-        self.lanes.completed(lane, ending, duration_ms=duration_ms, now_ms=self.now_ms)
-        self.done.add(item)
-
-    @rule(odd=st.booleans())
-    def is_withdrawn(self, odd: bool) -> None:
-        self.parked.update(self.lanes.withdraw(lambda item: item % 2 == odd))
-
-    @rule(step_ms=st.one_of(st.floats(0, 1_000), st.floats(0, 30_000)))
-    def time_passes(self, step_ms: float) -> None:
-        self.now_ms += step_ms
-        self.parked.update(item for item, _ in self.lanes.sweep(self.now_ms))
-
-    @invariant()
-    def limits_hold(self) -> None:
-        assert self.lanes.inflight == len(self.flying) <= 6
-        for key in "abc":
-            assert sum(lane.key == key for lane, _ in self.flying) <= CAP
-
-    @invariant()
-    def rates_hold(self) -> None:
-        """In no span of time begins more than the bucket and what came into it meanwhile.
-
-        A lane that was idle for long enough to be forgotten begins with a full bucket again, as it
-        would have anyway.
-        """
-        for key, limit in LIMITS.items():
-            times = self.started_ms[key]
-            for first, begin_ms in enumerate(times if limit else ()):
-                for count, end_ms in enumerate(times[first:], 1):
-                    assert count <= max(1, limit) + limit * (end_ms - begin_ms) / 1_000 + 0.01
-
-    @invariant()
-    def every_delivery_is_somewhere_exactly_once(self) -> None:
-        waiting = list(self.lanes.items())
-        assert len(waiting) == self.lanes.waiting <= 12 + 3 * CAP, "each lane may fill itself"
-        flying = [item for _, item in self.flying]
-        everywhere = [*waiting, *flying, *self.parked, *self.done]
-        assert sorted(everywhere) == list(range(self.count))
-
-    def teardown(self) -> None:
-        """Nothing starves: with answers coming back, all that waits is sent."""
-        for _ in range(10_000):
-            self.flying.extend(start_all(self.lanes, self.now_ms))
-            if not self.flying:
-                if self.lanes.due_ms is None:
-                    break
-                self.now_ms = self.lanes.due_ms
-                continue
-            lane, item = self.flying.pop()
-            answer(self.lanes, lane, at_ms=self.now_ms)
-            self.done.add(item)
-        assert not list(self.lanes.items())
-
-
-TestLanes = LanesMachine.TestCase
