@@ -36,6 +36,7 @@ _ERRORS: Final = {
     401: "No credential, or one that is not valid.",
     403: "The credential may not do this.",
     404: "The workspace has no such thing.",
+    409: "The `Idempotency-Key` was used for another request.",
     413: "The request is too large.",
     415: "The Content-Type is not one that this call reads.",
     422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",

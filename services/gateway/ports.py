@@ -14,6 +14,7 @@ import msgspec
 from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
+from shared.models.claims import Answer, Claim
 from shared.models.errors import HooklaneError
 from shared.models.management import ApiKey, Endpoint, Workspace
 from shared.policy.addresses import EgressPolicy
@@ -116,6 +117,28 @@ class Health(Protocol):
         """Return how many attempts in a row have failed in this epoch."""
 
 
+class Claims(Protocol):
+    """Idempotency keys in use; a claim is changed by its holder only."""
+
+    async def add(self, claim: Claim) -> bool:
+        """Store a claim of a key that nobody has claimed; returns whether that was so."""
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """Return the claim that stands."""
+
+    async def replace(self, standing: Claim, claim: Claim) -> bool:
+        """Put ``claim`` in the place of ``standing``; returns False when that has moved on."""
+
+    async def settle(self, claim: Claim, answer: Answer) -> None:
+        """Keep the answer."""
+
+    async def abandon(self, claim: Claim) -> None:
+        """Let the next request with the same key and body go on at once."""
+
+    async def release(self, claim: Claim) -> None:
+        """Give the key back."""
+
+
 class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
 
@@ -142,6 +165,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Endpoints
     log: DeliveryLog
     health: Health
+    claims: Claims
     bodies: Bodies
     sink: Sink
     profiles: Mapping[str, Profile]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from litestar import get, post
+from litestar import Response, get, post
 
 from services.gateway.auth import EVENTS_WRITE, WEBHOOKS_READ
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import events
+from services.gateway.handlers.events import Posted
+from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
+from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
 from services.gateway.schemas import Accepted, BatchResults, EventType, EventTypeList
 from shared.profiles.profile import Profile
 from shared.topics import BODY_BYTES_MAX
@@ -57,12 +60,20 @@ async def list_types(request: ApiRequest) -> EventTypeList:
     opt={SCOPE: EVENTS_WRITE},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=EventOperation,
-    responses=errors(413, 415, 422),
+    response_headers=[REPLAYED],
+    responses=errors(409, 413, 415, 422),
 )
-async def publish(request: ApiRequest) -> Accepted:
+async def publish(
+    request: ApiRequest, idempotency_key: IdempotencyKey = None
+) -> Response[Accepted]:
     """Publish one."""
-    ports = request.app.state.ports
-    return Accepted(id=await events.publish(ports, request.auth, await request.body()))
+    ports, caller = request.app.state.ports, request.auth
+    posted = Posted(await request.body())
+
+    async def perform(origin: Origin) -> Accepted:
+        return Accepted(id=await events.publish(ports, caller, posted, origin))
+
+    return await once(request, idempotency_key, perform, status=202, alone=True)
 
 
 @post(
@@ -75,14 +86,21 @@ async def publish(request: ApiRequest) -> Accepted:
     opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, *LINES_TYPES)},
     request_max_body_size=BATCH_BYTES_MAX,
     operation_class=BatchOperation,
-    responses=errors(413, 415),
+    response_headers=[REPLAYED],
+    responses=errors(409, 413, 415),
 )
-async def publish_batch(request: ApiRequest) -> BatchResults:
+async def publish_batch(
+    request: ApiRequest, idempotency_key: IdempotencyKey = None
+) -> Response[BatchResults]:
     """Publish a batch."""
-    body = await request.body()
+    ports, caller = request.app.state.ports, request.auth
     split = events.split_lines if request.content_type[0] in LINES_TYPES else events.split_array
-    ports = request.app.state.ports
-    return BatchResults(results=await events.publish_batch(ports, request.auth, split(body)))
+    batch = [Posted(item) for item in split(await request.body())]
+
+    async def perform(origin: Origin) -> BatchResults:
+        return BatchResults(results=await events.publish_batch(ports, caller, batch, origin))
+
+    return await once(request, idempotency_key, perform, status=202, alone=True)
 
 
 NATIVE: Final = (list_types, publish, publish_batch)

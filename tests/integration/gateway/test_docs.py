@@ -1,4 +1,4 @@
-"""Every example in docs/api.md is executed; its answer has the status and the fields it shows."""
+"""Every example of the API's pages is executed; its answer has the status and fields it shows."""
 
 import json
 import re
@@ -13,7 +13,8 @@ from tests.integration.gateway.test_deliveries import attempt, logged, produced
 
 pytestmark = pytest.mark.integration
 
-PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "publishing.md"))
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 CREATE = {
     "url": "https://example.com/webhooks/qr3",
@@ -69,8 +70,8 @@ def shown_in(expected: Any, found: Any) -> bool:
     return bool(shape(expected) == shape(found))
 
 
-async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> None:
-    examples = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
+async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> None:
+    examples = EXAMPLE.findall(PAGES)
     created = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=CREATE)
     webhook = created.json()["id"]
     partition, offset = await produced(gateway, webhook, event_id="evt_abc123xyz")
@@ -90,7 +91,7 @@ async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> N
         "WEBHOOK_ID": webhook,
         "DELIVERY_ID": delivered.delivery_id(),
     }
-    # A list's first page shows the newest webhook only: the page's examples follow one another.
+    # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
         method, url, headers, body = call_of(command, names)
         found = await gateway.client.request(method, url, headers=headers, content=body)
@@ -101,11 +102,9 @@ async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> N
         assert shown_in(expected, actual), (command, found.text)
 
 
-def test_every_call_of_the_api_is_on_the_page() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-
+def test_every_call_of_the_api_is_on_a_page() -> None:
     without_answer = 1  # DELETE
-    assert page.count("```sh\ncurl") == len(EXAMPLE.findall(page)) + without_answer
+    assert PAGES.count("```sh\ncurl") == len(EXAMPLE.findall(PAGES)) + without_answer
     for path in (
         "/v1/webhooks",
         "/v1/webhooks/{id}",
@@ -121,4 +120,4 @@ def test_every_call_of_the_api_is_on_the_page() -> None:
         "/api/v1/webhooks/{id}/deliveries",
         "/api/v1/webhooks/{id}/deliveries/{delivery}",
     ):
-        assert f"{path}`" in page, path
+        assert f"{path}`" in PAGES, path
