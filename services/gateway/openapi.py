@@ -76,6 +76,39 @@ _EVENT_SCHEMA: Final = Schema(
     ],
 )
 
+_CLOUD_SCHEMA: Final = Schema(
+    type=OpenAPIType.OBJECT,
+    title="CloudEvent",
+    description="A CloudEvent 1.0 with JSON data, in structured mode.",
+    required=["specversion", "id", "source", "type"],
+    properties={
+        "specversion": Schema(type=OpenAPIType.STRING, examples=["1.0"]),
+        "id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=128),
+        "source": Schema(type=OpenAPIType.STRING, description="A URI reference."),
+        "type": Schema(type=OpenAPIType.STRING, description="An event type or an alias of one."),
+        "time": Schema(
+            type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+        ),
+        "datacontenttype": Schema(
+            type=OpenAPIType.STRING, description="JSON, which is what it means when absent."
+        ),
+        "data": Schema(type=OpenAPIType.OBJECT, description="What happened."),
+        "data_base64": Schema(
+            type=OpenAPIType.STRING, description="The same as base64 of JSON, instead of `data`."
+        ),
+    },
+    examples=[
+        {
+            "specversion": "1.0",
+            "id": "evt_abc123xyz",
+            "source": "https://example.com/scanner",
+            "type": "qr.scanned",
+            "time": "2026-03-15T10:00:00Z",
+            "data": {"short_code": "r7f3Kx", "country": "AT"},
+        }
+    ],
+)
+
 
 def errors(*more: int) -> dict[int, ResponseSpec]:
     """Return the error answers of a route: those that every call may give, and ``more``."""
@@ -96,7 +129,9 @@ class EventOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe the body."""
-        self.request_body = _body({"application/json": _EVENT_SCHEMA})
+        self.request_body = _body(
+            {"application/json": _EVENT_SCHEMA, "application/cloudevents+json": _CLOUD_SCHEMA}
+        )
 
 
 @dataclass
@@ -108,6 +143,9 @@ class BatchOperation(Operation):
         self.request_body = _body(
             {
                 "application/json": Schema(type=OpenAPIType.ARRAY, items=_EVENT_SCHEMA),
+                "application/cloudevents-batch+json": Schema(
+                    type=OpenAPIType.ARRAY, items=_CLOUD_SCHEMA
+                ),
                 "application/x-ndjson": Schema(
                     type=OpenAPIType.STRING, description="One event as JSON on each line."
                 ),

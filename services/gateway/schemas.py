@@ -250,9 +250,11 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     error: EventProblem | None = None
 
 
-class BatchResults(msgspec.Struct, frozen=True):
-    """One result for each event, in the order given."""
+class BatchResults(msgspec.Struct, frozen=True, kw_only=True):
+    """One result for each event, in the order given, and how many of each kind there are."""
 
+    accepted: Annotated[int, Meta(examples=[990])]
+    rejected: Annotated[int, Meta(examples=[10])]
     results: list[BatchResult]
 
 

@@ -8,13 +8,14 @@ from litestar import Response, get, post
 
 from services.gateway.auth import EVENTS_WRITE, WEBHOOKS_READ
 from services.gateway.guards import SCOPE
-from services.gateway.handlers import events
+from services.gateway.handlers import cloudevents, events
+from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE
 from services.gateway.handlers.events import Posted
 from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
 from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
-from services.gateway.schemas import Accepted, BatchResults, EventType, EventTypeList
+from services.gateway.schemas import Accepted, BatchResult, BatchResults, EventType, EventTypeList
 from shared.profiles.profile import Profile
 from shared.topics import BODY_BYTES_MAX
 
@@ -38,6 +39,20 @@ def catalogue_of(profile: Profile) -> EventTypeList:
     )
 
 
+def summed_up(results: list[BatchResult]) -> BatchResults:
+    """Return the answer to a batch. Pure."""
+    accepted = sum(result.status == "accepted" for result in results)
+    return BatchResults(accepted=accepted, rejected=len(results) - accepted, results=results)
+
+
+def _split(body: bytes, content_type: str) -> list[Posted]:
+    """Return the events of a batch; raises Invalid."""
+    if content_type in LINES_TYPES:
+        return [Posted(line) for line in events.split_lines(body)]
+    item = cloudevents.structured if content_type == BATCH_TYPE else Posted
+    return [item(raw) for raw in events.split_array(body)]
+
+
 @get(
     "/event-types",
     tags=["Events"],
@@ -55,9 +70,10 @@ async def list_types(request: ApiRequest) -> EventTypeList:
     tags=["Events"],
     summary="Publish an event",
     description="The answer comes when Kafka has acknowledged the event: from then on nothing "
-    "loses it. The same JSON may be produced to the topic `events` directly.",
+    "loses it. The same JSON may be produced to the topic `events` directly. A CloudEvent is taken "
+    "in structured mode, and in binary mode with its attributes in `ce-` headers.",
     status_code=202,
-    opt={SCOPE: EVENTS_WRITE},
+    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, STRUCTURED_TYPE)},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=EventOperation,
     response_headers=[REPLAYED],
@@ -68,7 +84,8 @@ async def publish(
 ) -> Response[Accepted]:
     """Publish one."""
     ports, caller = request.app.state.ports, request.auth
-    posted = Posted(await request.body())
+    content_type = request.content_type[0]
+    posted = cloudevents.posted(await request.body(), content_type, request.headers.items())
 
     async def perform(origin: Origin) -> Accepted:
         return Accepted(id=await events.publish(ports, caller, posted, origin))
@@ -81,9 +98,10 @@ async def publish(
     tags=["Events"],
     summary="Publish many events",
     description="A JSON array, or one event a line (NDJSON): up to 1,000 events and 5 MB. Each "
-    "event is accepted or rejected by itself; the results are in the order given.",
+    "event is accepted or rejected by itself; the results are in the order given. A batch of "
+    "CloudEvents has its own content type.",
     status_code=202,
-    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, *LINES_TYPES)},
+    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, *LINES_TYPES, BATCH_TYPE)},
     request_max_body_size=BATCH_BYTES_MAX,
     operation_class=BatchOperation,
     response_headers=[REPLAYED],
@@ -94,11 +112,10 @@ async def publish_batch(
 ) -> Response[BatchResults]:
     """Publish a batch."""
     ports, caller = request.app.state.ports, request.auth
-    split = events.split_lines if request.content_type[0] in LINES_TYPES else events.split_array
-    batch = [Posted(item) for item in split(await request.body())]
+    batch = _split(await request.body(), request.content_type[0])
 
     async def perform(origin: Origin) -> BatchResults:
-        return BatchResults(results=await events.publish_batch(ports, caller, batch, origin))
+        return summed_up(await events.publish_batch(ports, caller, batch, origin))
 
     return await once(request, idempotency_key, perform, status=202, alone=True)
 

@@ -236,3 +236,22 @@ def test_results_leave_out_what_is_unset() -> None:
     accepted = msgspec.json.encode(BatchResult(status="accepted", id="evt_1"))
 
     assert accepted == b'{"status":"accepted","id":"evt_1"}'
+
+
+async def test_a_batch_of_a_thousand_with_ten_bad_ones_names_the_ten_and_publishes_the_rest() -> (
+    None
+):
+    sink, bad = MemorySink(), set(range(7, 1_000, 100))
+    raws = [
+        json.dumps(
+            {"id": f"evt_{n}", "type": "qr.scaned" if n in bad else "qr.scanned", "data": {}}
+        ).encode()
+        for n in range(1_000)
+    ]
+
+    results = await published(raws, sink)
+
+    assert {n for n, result in enumerate(results) if result.status == "rejected"} == bad
+    assert all(result.error and result.error.field == "type" for result in results if not result.id)
+    written = [as_fanout_reads(record.value).id for record in sink.records]
+    assert written == [f"evt_{n}" for n in range(1_000) if n not in bad]
