@@ -31,13 +31,15 @@ Credential = Literal["api_key", "jwt"]
 WEBHOOKS_READ: Final = "webhooks:read"
 WEBHOOKS_WRITE: Final = "webhooks:write"
 DELIVERIES_READ: Final = "deliveries:read"
+EVENTS_READ: Final = "events:read"
 EVENTS_WRITE: Final = "events:write"
 SECRETS_READ: Final = "secrets:read"
 SCOPES: Final[Mapping[str, str]] = {
     WEBHOOKS_READ: "see endpoints",
     WEBHOOKS_WRITE: "create, change, delete and ping endpoints",
     DELIVERIES_READ: "see the delivery log",
-    EVENTS_WRITE: "publish events",
+    EVENTS_READ: "see rejected events",
+    EVENTS_WRITE: "publish events, re-submit and discard rejected ones",
     SECRETS_READ: "see signing secrets",
 }
 

@@ -45,23 +45,26 @@ T = TypeVar("T")
 
 
 class Origin(NamedTuple):
-    """In whose name a call creates things. ``time_ms`` is its time, ``claim`` its key's claim."""
+    """In whose name a call creates things.
+
+    ``time_ms`` is its time, ``claim`` its key's claim; ``event_id`` gives the id of the event at an
+    index of the call, where that has none itself.
+    """
 
     time_ms: int
-    entropy: Callable[[int], bytes]
+    event_id: Callable[[int], str]
     claim: Claim | None = None
 
-    def event_id(self, index: int) -> str:
-        """Return the id of the event at ``index`` of a call that gives it none itself.
 
-        With a key it comes from the workspace, the call, the key, the request and the day, not from
-        the moment: so a repeat makes the same event even where the claim could not be asked, and
-        the same key on another day, after the claim has gone, makes another.
-        """
-        if self.claim is None:
-            return ids.new_id(ids.EVENT, self.time_ms, self.entropy(ids.ENTROPY_BYTES))
-        day_ms = self.time_ms // _DAY_MS * _DAY_MS
-        return ids.derived_id(ids.EVENT, day_ms, self.claim.id, self.claim.fingerprint, str(index))
+def keyed_event_id(claim: Claim, index: int) -> str:
+    """Return the id of the event at ``index`` of a call with a key.
+
+    It comes from the workspace, the call, the key, the request and the day, not from the moment: so
+    a repeat makes the same event even where the claim could not be asked, and the same key on
+    another day, after the claim has gone, makes another.
+    """
+    day_ms = claim.time_ms // _DAY_MS * _DAY_MS
+    return ids.derived_id(ids.EVENT, day_ms, claim.id, claim.fingerprint, str(index))
 
 
 class Reply(NamedTuple):
@@ -104,8 +107,13 @@ class Once:
 
     def origin(self, claim: Claim | None = None) -> Origin:
         """Return the origin of a call; without a key it is a new one each time."""
-        time_ms = self._now_ms() if claim is None else claim.time_ms
-        return Origin(time_ms, self._entropy, claim)
+        if claim is not None:
+            return Origin(claim.time_ms, partial(keyed_event_id, claim), claim)
+        now_ms = self._now_ms()
+        return Origin(now_ms, lambda _: self._new_event_id(now_ms))
+
+    def _new_event_id(self, now_ms: int) -> str:
+        return ids.new_id(ids.EVENT, now_ms, self._entropy(ids.ENTROPY_BYTES))
 
     async def call(self, wanted: Claim, perform: Perform, *, alone: bool) -> Reply:
         """Return what ``perform`` replies, or has replied to the same request under this key.

@@ -36,7 +36,7 @@ _ERRORS: Final = {
     401: "No credential, or one that is not valid.",
     403: "The credential may not do this.",
     404: "The workspace has no such thing.",
-    409: "The `Idempotency-Key` was used for another request.",
+    409: "The state of the thing, or an `Idempotency-Key` that was used, does not allow it.",
     413: "The request is too large.",
     415: "The Content-Type is not one that this call reads.",
     422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",
@@ -153,6 +153,18 @@ class BatchOperation(Operation):
         )
 
 
+@dataclass
+class CorrectionOperation(Operation):
+    """The operation of a route that reads one event, or none."""
+
+    def __post_init__(self) -> None:
+        """Describe the body."""
+        self.request_body = _body(
+            {"application/json": _EVENT_SCHEMA, "application/cloudevents+json": _CLOUD_SCHEMA},
+            required=False,
+        )
+
+
 def operation_id(_: HTTPRouteHandler, method: str, path: Sequence[Any]) -> str:
     """Return a name that says method and path: ``get_v1_webhooks_by_webhook_id``."""
     parts = (part if isinstance(part, str) else f"by_{part.name}" for part in path)
@@ -185,8 +197,8 @@ def _bearer(description: str, bearer_format: str | None) -> SecurityScheme:
     )
 
 
-def _body(schemas: dict[str, Schema]) -> RequestBody:
+def _body(schemas: dict[str, Schema], *, required: bool = True) -> RequestBody:
     content: dict[str, Any] = {
         media_type: OpenAPIMediaType(schema=schema) for media_type, schema in schemas.items()
     }
-    return RequestBody(content=content, required=True)
+    return RequestBody(content=content, required=required)

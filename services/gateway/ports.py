@@ -17,6 +17,7 @@ from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
 from shared.models.errors import HooklaneError
 from shared.models.management import ApiKey, Endpoint, Workspace
+from shared.models.rejected import Rejected
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -139,6 +140,24 @@ class Claims(Protocol):
         """Give the key back."""
 
 
+class RejectedEvents(Protocol):
+    """Copies of rejected events."""
+
+    async def page(
+        self, workspace_id: str, *, limit: int, before: str | None = None
+    ) -> list[Rejected]:
+        """Return up to ``limit`` open ones, newest first, older than the id ``before``."""
+
+    async def get(self, workspace_id: str, rejected_id: str) -> Rejected | None:
+        """Return one that was not discarded."""
+
+    async def resubmitted(self, rejected: Rejected, event_id: str) -> None:
+        """Take note of the event that it has become."""
+
+    async def discarded(self, rejected: Rejected) -> None:
+        """Forget what was in it."""
+
+
 class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
 
@@ -166,6 +185,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     log: DeliveryLog
     health: Health
     claims: Claims
+    rejected: RejectedEvents
     bodies: Bodies
     sink: Sink
     profiles: Mapping[str, Profile]

@@ -258,6 +258,52 @@ class BatchResults(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BatchResult]
 
 
+class RejectedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rejected event, as lists show it; ``received_at`` is when Kafka took it."""
+
+    id: Annotated[str, Meta(examples=["rej_0195998a8b00a1b2c3d4e5f60718293a"])]
+    reason: Annotated[
+        str, Meta(examples=["unknown event type 'qr.scaned'; did you mean 'qr.scanned'?"])
+    ]
+    field: Annotated[str | None, Meta(description="The member at fault.", examples=["type"])] = None
+    event_type: Annotated[str | None, Meta(description="As it was given, if it could be read.")] = (
+        None
+    )
+    received_at: Time
+    size_bytes: int
+
+
+class RejectedList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of rejected events, newest first; ``next_cursor`` is absent on the last one."""
+
+    data: list[RejectedEvent]
+    next_cursor: str | None = None
+
+
+class RejectedPlace(msgspec.Struct, frozen=True):
+    """Where the record was."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class RejectedDetail(RejectedEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A rejected event as it was produced; ``event_id`` is what it became by re-submitting."""
+
+    state: Literal["open", "resubmitted"]
+    event_id: str | None = None
+    headers: HeaderList
+    value: str
+    value_encoding: Annotated[
+        Literal["utf-8", "base64"], Meta(description="How `value` holds the bytes.")
+    ]
+    value_truncated: Annotated[
+        bool, Meta(description="Whether the value was too large to be kept here whole.")
+    ]
+    place: RejectedPlace
+
+
 class Dependencies(msgspec.Struct, frozen=True):
     """Whether what the gateway depends on answers: ``up`` or ``down``."""
 

@@ -10,12 +10,14 @@ import pytest
 
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
+from tests.integration.gateway.test_rejected import put_aside
 
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "publishing.md"))
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
+MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
     "url": "https://example.com/webhooks/qr3",
     "events": ["qr.scanned", "qr.created"],
@@ -84,12 +86,14 @@ async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> 
         timing_ms={"total": 145.4},
     )
     await logged(gateway, delivered)
+    rejected = await put_aside(gateway, qr3, MISSPELT, ("producer", b"shop"), offset=7)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
         "JWT": qr3.jwt,
         "WEBHOOK_ID": webhook,
         "DELIVERY_ID": delivered.delivery_id(),
+        "REJECTED_ID": rejected.id,
     }
     # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
@@ -103,7 +107,7 @@ async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> 
 
 
 def test_every_call_of_the_api_is_on_a_page() -> None:
-    without_answer = 1  # DELETE
+    without_answer = 2  # DELETE
     assert PAGES.count("```sh\ncurl") == len(EXAMPLE.findall(PAGES)) + without_answer
     for path in (
         "/v1/webhooks",
@@ -115,6 +119,9 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events",
         "/v1/events/batch",
         "/v1/event-types",
+        "/v1/rejected-events",
+        "/v1/rejected-events/{id}",
+        "/v1/rejected-events/{id}/resubmit",
         "/api/v1/webhooks",
         "/api/v1/webhooks/{id}",
         "/api/v1/webhooks/{id}/deliveries",

@@ -9,6 +9,7 @@ import msgspec
 from services.gateway.auth import SCOPES, Caller
 from services.gateway.delivery_settings import Limits
 from services.gateway.idempotency import Origin
+from services.gateway.idempotency import Once, Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Position, Record
 from shared.models.claims import Answer, Claim
@@ -151,6 +152,7 @@ def ports(**given: Any) -> Ports:
         "log": None,
         "health": None,
         "claims": MemoryClaims(),
+        "rejected": None,
         "bodies": None,
         "sink": MemorySink(),
         "profiles": PROFILES,
@@ -167,7 +169,9 @@ def ports(**given: Any) -> Ports:
 
 def origin(given: Ports) -> Origin:
     """Return the origin of a call without a key."""
-    return Origin(given.now_ms(), given.entropy)
+    return Once(
+        given.claims, keyring=given.keyring, now_ms=given.now_ms, entropy=given.entropy
+    ).origin()
 
 
 def caller(profile: Any = QR3) -> Caller:
