@@ -30,7 +30,13 @@ class Workspaces(Protocol):
         """Store and publish a new workspace."""
 
     async def get(self, workspace_id: str) -> Workspace | None:
-        """Return a workspace."""
+        """Return a workspace, its event types by name only."""
+
+    async def whole(self, workspace_id: str) -> Workspace | None:
+        """Return a workspace with all that its event types say."""
+
+    async def set_types(self, workspace: Workspace) -> Workspace | None:
+        """Store its event types if the stored one still has its revision, else return None."""
 
 
 class ApiKeys(Protocol):

@@ -6,7 +6,7 @@ answers leave out what is unset. Pure.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -205,12 +205,54 @@ class DeliveryDetail(Delivery, frozen=True, kw_only=True, omit_defaults=True):
     timing_ms: dict[str, float]
 
 
-class EventType(msgspec.Struct, frozen=True):
-    """An event type and its other names."""
+class EventType(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event type and its other names; ``own``: the workspace's, not the product's."""
 
     type: str
     description: str
     aliases: list[str]
+    example: Annotated[
+        dict[str, Any] | UnsetType, Meta(description="What `data` of such an event looks like.")
+    ] = UNSET
+    deprecated: Annotated[bool, Meta(description="It works as before; do not begin to use it.")] = (
+        False
+    )
+    archived: Annotated[
+        bool, Meta(description="It is over: neither published nor subscribed any more.")
+    ] = False
+    own: bool = False
+
+
+TypeName = Annotated[str, Meta(examples=["order.created"])]
+Example = Annotated[
+    dict[str, Any] | None,
+    Meta(description="What `data` of such an event looks like; up to 4 KiB as JSON."),
+]
+
+
+class CreateEventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An event type to make."""
+
+    type: TypeName
+    description: Annotated[str, Meta(examples=["An order was placed"])] = ""
+    aliases: list[TypeName] = []
+    example: Example = None
+
+
+class UpdateEventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of an event type; what is absent stays."""
+
+    type: Annotated[TypeName, Meta(description="A new name; the old one becomes an alias.")] | (
+        UnsetType
+    ) = UNSET
+    description: str | UnsetType = UNSET
+    aliases: (
+        Annotated[list[TypeName], Meta(description="All of them: none can be taken away.")]
+        | UnsetType
+    ) = UNSET
+    example: Example | UnsetType = UNSET
+    deprecated: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
 
 
 class EventTypeList(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ with the same reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -40,19 +40,30 @@ class Posted(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-async def publish(ports: Ports, caller: Caller, posted: Posted, origin: Origin) -> str:
+Renew = Callable[[Caller], Awaitable[Caller]]
+"""Looks the caller's event types up again: one that is unknown may have been made just now."""
+
+
+async def publish(
+    ports: Ports, caller: Caller, posted: Posted, origin: Origin, renewed: Renew
+) -> str:
     """Publish one event; returns its id when Kafka has acknowledged it.
 
     Raises Poison with the reason, or Outage: then the event may or may not be published. A repeat
     with an id of the caller's own, or of an origin with the same key, is the same event.
     """
-    event, record = prepare(ports, caller, posted, origin)
+    try:
+        event, record = prepare(ports, caller, posted, origin)
+    except Poison as poison:
+        if poison.field != "type":
+            raise
+        event, record = prepare(ports, await renewed(caller), posted, origin)
     await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
     return event.id
 
 
 async def publish_batch(
-    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin
+    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin, renewed: Renew
 ) -> list[BatchResult]:
     """Publish events; one result for each, in order.
 
@@ -62,6 +73,18 @@ async def publish_batch(
         raise TooLarge(
             f"the batch has {len(batch)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
         )
+    results, records = _prepared(ports, caller, batch, origin)
+    if any(result.error is not None and result.error.field == "type" for result in results):
+        results, records = _prepared(ports, await renewed(caller), batch, origin)
+    if records:
+        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+    return results
+
+
+def _prepared(
+    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin
+) -> tuple[list[BatchResult], list[Record]]:
+    """Return a result for each event, and the records of those that are accepted."""
     results: list[BatchResult] = []
     records: list[Record] = []
     for index, posted in enumerate(batch):
@@ -73,9 +96,7 @@ async def publish_batch(
         else:
             records.append(record)
             results.append(BatchResult(status="accepted", id=event.id))
-    if records:
-        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
-    return results
+    return results, records
 
 
 def prepare(

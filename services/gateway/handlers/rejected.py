@@ -12,7 +12,7 @@ from functools import partial
 
 from services.gateway.auth import Caller
 from services.gateway.handlers import events
-from services.gateway.handlers.events import Posted
+from services.gateway.handlers.events import Posted, Renew
 from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from shared.models import ids
@@ -37,7 +37,9 @@ async def get(ports: Ports, caller: Caller, rejected_id: str) -> Rejected:
     return found
 
 
-async def resubmit(ports: Ports, caller: Caller, rejected_id: str, corrected: Posted | None) -> str:
+async def resubmit(
+    ports: Ports, caller: Caller, rejected_id: str, corrected: Posted | None, renewed: Renew
+) -> str:
     """Publish it, as it was or ``corrected``; returns the event's id.
 
     Raises NotFound, Conflict when that was done already or there is too little left of it, Poison
@@ -53,7 +55,7 @@ async def resubmit(ports: Ports, caller: Caller, rejected_id: str, corrected: Po
         )
     posted = Posted(rejected.value, rejected.headers) if corrected is None else corrected
     origin = Origin(rejected.received_ms, partial(_event_id, rejected))
-    event_id = await events.publish(ports, caller, posted, origin)
+    event_id = await events.publish(ports, caller, posted, origin, renewed)
     await ports.rejected.resubmitted(rejected, event_id)
     return event_id
 

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from litestar import Response, get, post
+from litestar import Response, post
 
-from services.gateway.auth import EVENTS_WRITE, WEBHOOKS_READ
+from services.gateway.auth import EVENTS_WRITE, Authenticator
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import cloudevents, events
 from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE
-from services.gateway.handlers.events import Posted
+from services.gateway.handlers.events import Posted, Renew
 from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
 from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
-from services.gateway.schemas import Accepted, BatchResult, BatchResults, EventType, EventTypeList
-from shared.profiles.profile import Profile
+from services.gateway.schemas import Accepted, BatchResult, BatchResults
 from shared.topics import BODY_BYTES_MAX
 
 BATCH_BYTES_MAX: Final = 5_000_000
 LINES_TYPES: Final = ("application/x-ndjson", "application/jsonl")
-
-
-def catalogue_of(profile: Profile) -> EventTypeList:
-    """Return a profile's event types with their other names. Pure."""
-    aliases = profile.events.aliases
-    return EventTypeList(
-        data=[
-            EventType(
-                type=name,
-                description=description,
-                aliases=[alias for alias, target in aliases.items() if target == name],
-            )
-            for name, description in profile.events.types.items()
-        ],
-        open=profile.events.open,
-    )
 
 
 def summed_up(results: list[BatchResult]) -> BatchResults:
@@ -53,16 +36,9 @@ def _split(body: bytes, content_type: str) -> list[Posted]:
     return [item(raw) for raw in events.split_array(body)]
 
 
-@get(
-    "/event-types",
-    tags=["Events"],
-    summary="List the event types",
-    opt={SCOPE: WEBHOOKS_READ},
-    responses=errors(),
-)
-async def list_types(request: ApiRequest) -> EventTypeList:
-    """List."""
-    return catalogue_of(request.auth.profile)
+def _renewed(request: ApiRequest) -> Renew:
+    authenticator: Authenticator = request.app.state.authenticator
+    return authenticator.renewed
 
 
 @post(
@@ -83,12 +59,12 @@ async def publish(
     request: ApiRequest, idempotency_key: IdempotencyKey = None
 ) -> Response[Accepted]:
     """Publish one."""
-    ports, caller = request.app.state.ports, request.auth
+    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
     content_type = request.content_type[0]
     posted = cloudevents.posted(await request.body(), content_type, request.headers.items())
 
     async def perform(origin: Origin) -> Accepted:
-        return Accepted(id=await events.publish(ports, caller, posted, origin))
+        return Accepted(id=await events.publish(ports, caller, posted, origin, renewed))
 
     return await once(request, idempotency_key, perform, status=202, alone=True)
 
@@ -111,13 +87,13 @@ async def publish_batch(
     request: ApiRequest, idempotency_key: IdempotencyKey = None
 ) -> Response[BatchResults]:
     """Publish a batch."""
-    ports, caller = request.app.state.ports, request.auth
+    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
     batch = _split(await request.body(), request.content_type[0])
 
     async def perform(origin: Origin) -> BatchResults:
-        return summed_up(await events.publish_batch(ports, caller, batch, origin))
+        return summed_up(await events.publish_batch(ports, caller, batch, origin, renewed))
 
     return await once(request, idempotency_key, perform, status=202, alone=True)
 
 
-NATIVE: Final = (list_types, publish, publish_batch)
+NATIVE: Final = (publish, publish_batch)

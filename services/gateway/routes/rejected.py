@@ -113,8 +113,9 @@ async def resubmit(request: ApiRequest, rejected_id: FromPath[str]) -> Accepted:
     if "content-type" in request.headers:
         body, content_type = await request.body(), request.content_type[0]
         corrected = cloudevents.posted(body, content_type, request.headers.items())
-    ports = request.app.state.ports
-    return Accepted(id=await rejected.resubmit(ports, request.auth, rejected_id, corrected))
+    ports, caller = request.app.state.ports, request.auth
+    renewed = request.app.state.authenticator.renewed
+    return Accepted(id=await rejected.resubmit(ports, caller, rejected_id, corrected, renewed))
 
 
 @delete(

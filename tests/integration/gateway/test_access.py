@@ -23,6 +23,13 @@ ROUTES = [
     ("GET", "/v1/webhooks/{id}/secret", None, auth.SECRETS_READ),
     ("POST", "/v1/webhooks/{id}/ping", None, auth.WEBHOOKS_WRITE),
     ("GET", "/v1/event-types", None, auth.WEBHOOKS_READ),
+    ("GET", "/v1/event-types/t.t", None, auth.WEBHOOKS_READ),
+    ("POST", "/v1/event-types", {"type": "order.created"}, auth.WEBHOOKS_WRITE),
+    ("PATCH", "/v1/event-types/t.t", {"archived": True}, auth.WEBHOOKS_WRITE),
+    ("GET", "/v1/rejected-events", None, auth.EVENTS_READ),
+    ("GET", "/v1/rejected-events/rej_1", None, auth.EVENTS_READ),
+    ("POST", "/v1/rejected-events/rej_1/resubmit", None, auth.EVENTS_WRITE),
+    ("DELETE", "/v1/rejected-events/rej_1", None, auth.EVENTS_WRITE),
     ("POST", "/v1/events", EVENT, auth.EVENTS_WRITE),
     ("POST", "/v1/events/batch", [EVENT], auth.EVENTS_WRITE),
     ("POST", "/api/v1/webhooks", CREATE, auth.WEBHOOKS_WRITE),
@@ -36,6 +43,12 @@ ROUTES = [
     ("DELETE", "/api/v1/webhooks/{id}", None, auth.WEBHOOKS_WRITE),
     ("DELETE", "/v1/webhooks/{id}", None, auth.WEBHOOKS_WRITE),
 ]
+PARAMETERS = {
+    "{id}": "{webhook_id}",
+    "whd_1": "{delivery_id}",
+    "t.t": "{event_type}",
+    "rej_1": "{rejected_id}",
+}
 OF_ONE_WEBHOOK = [route for route in ROUTES if "{id}" in route[1]]
 
 
@@ -59,10 +72,12 @@ def test_the_table_above_has_every_route_of_the_api() -> None:
         if isinstance(route, HTTPRoute)
         for method in route.methods - {"OPTIONS"}
     }
-    tried = {
-        (method, path.replace("{id}", "{webhook_id}").replace("whd_1", "{delivery_id}"))
-        for method, path, _, _ in ROUTES
-    }
+    tried = set()
+    for method, path, _, _ in ROUTES:
+        template = path
+        for given, name in PARAMETERS.items():
+            template = template.replace(given, name)
+        tried.add((method, template))
 
     assert tried == served
 

@@ -119,6 +119,7 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events",
         "/v1/events/batch",
         "/v1/event-types",
+        "/v1/event-types/{type}",
         "/v1/rejected-events",
         "/v1/rejected-events/{id}",
         "/v1/rejected-events/{id}/resubmit",

@@ -82,6 +82,17 @@ class MemoryWorkspaces:
             raise Outage("MongoDB does not answer")
         return self.known.get(workspace_id)
 
+    async def whole(self, workspace_id: str) -> Workspace | None:
+        return await self.get(workspace_id)
+
+    async def set_types(self, workspace: Workspace) -> Workspace | None:
+        standing = await self.get(workspace.id)
+        if standing is None or standing.revision != workspace.revision:
+            return None
+        changed = msgspec.structs.replace(workspace, revision=workspace.revision + 1)
+        self.known[workspace.id] = changed
+        return changed
+
 
 class MemoryClaims:
     """Claims by id; ``away`` is an outage."""

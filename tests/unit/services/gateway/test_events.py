@@ -195,10 +195,16 @@ def test_lines_are_split_and_blank_ones_dropped() -> None:
     assert events.split_lines(b'{"a":1}\r\n\n  \n{"b":2}') == [b'{"a":1}\r', b'{"b":2}']
 
 
+async def the_same(known: Caller) -> Caller:
+    return known
+
+
 async def published(raws: list[bytes], sink: MemorySink) -> list[BatchResult]:
     given_ports = ports(sink=sink)
     batch = [Posted(raw) for raw in raws]
-    return await events.publish_batch(given_ports, caller(QR3), batch, origin(given_ports))
+    return await events.publish_batch(
+        given_ports, caller(QR3), batch, origin(given_ports), the_same
+    )
 
 
 async def test_a_batch_answers_for_each_event_in_order() -> None:
