@@ -67,6 +67,17 @@ def test_after_a_rename_old_and_new_subscribers_get_events_of_both_names() -> No
         assert published(registry, name) == ("order.made", ["wh_1", "wh_2", "wh_3"])
 
 
+def test_a_rename_leaves_nothing_behind_under_the_old_name() -> None:
+    registry = registry_of(
+        endpoint(1, "order.created"),
+        workspace(TypeNames("order.made", ("order.created",))),
+    )
+    registry.apply("wh_1", None)
+    registry.apply("ws_1", encode_state(workspace(TypeNames("order.created"), revision=2)))
+
+    assert published(registry, "order.created") == ("order.created", [])
+
+
 def test_an_archived_type_takes_no_events_and_no_subscriptions() -> None:
     extended = QR3.extended([TypeNames("order.created", ("order.made",), archived=True)])
 
