@@ -21,7 +21,7 @@ from tests.architecture.repository import ROOT
 
 GUIDE: Final = (ROOT / "docs/producers.md").read_text(encoding="utf-8")
 NATIVE, STRUCTURED = re.findall(r"^```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-(PROGRAM,) = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+PROGRAMS: Final = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 REJECTED: Final = re.findall(r"^\| `([^`]+)` \| (?:`(\w+)`)? ?\| (.+) \|$", GUIDE, re.MULTILINE)
 WORKSPACES: Final = ("ws_1", "ws_0195a2f3c400aabbccddeeff00112233")
 
@@ -96,6 +96,7 @@ def test_the_headers_have_the_names_that_the_guide_gives() -> None:
     assert set(re.findall(r"`(hooklane-rejected-\w+)`", GUIDE)) == OUR_HEADERS
 
 
-def test_the_python_example_is_python() -> None:
-    """It runs in ``test_readme_tour``, where a Kafka is."""
-    ast.parse(PROGRAM)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_python_examples_are_python(program: str) -> None:
+    """They run in ``test_readme_tour``, where a Kafka is."""
+    ast.parse(program)
