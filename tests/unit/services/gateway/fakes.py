@@ -8,7 +8,6 @@ import msgspec
 
 from services.gateway.auth import SCOPES, Caller
 from services.gateway.delivery_settings import Limits
-from services.gateway.idempotency import Origin
 from services.gateway.idempotency import Once, Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Position, Record
