@@ -37,11 +37,11 @@ run: setup ## Run all of Hooklane here, with its Kafka and MongoDB (Ctrl-C stops
 	@exec $(BIN)/python -m deploy.local run
 
 test: setup-test ## Unit and integration tests, a few minutes
-	@$(BIN)/python -m pytest -n 2 -m "not node" $(PURE)
+	@$(BIN)/python -m pytest -n 2 -m "not node and not go" $(PURE)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not node" $(SERVED)
 	@exec $(BIN)/python -m pytest -m "not slow and not node" $(STACKED)
 
-test-all: setup-test ## Every test: with Node.js receivers and the slow crash rounds
+test-all: setup-test ## Every test: with Node.js and Go programs and the slow crash rounds
 	@exec $(BIN)/python -m pytest $(PURE) $(SERVED) tests/slow $(STACKED)
 
 lint: setup-test ## Style, formatting, and who may import whom

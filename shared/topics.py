@@ -123,9 +123,9 @@ EVENTS: Final = Topic(
 REJECTED: Final = Topic(
     name="events.rejected",
     key="as received",
-    value="as received, byte for byte; headers say why and where it came from",
+    value="as received, byte for byte; headers say why, whose and where it came from",
     writers=("fanout",),
-    readers=("people",),
+    readers=("recorder", "people"),
     retention_ms=30 * _DAY_MS,
 )
 ENDPOINTS: Final = Topic(

@@ -23,16 +23,19 @@ from shared.kafka.salvage import DAMAGED_HEADER
 from shared.models.deliveries import META_HEADER, TRIGGER_EVENT, DeliveryMeta, encode_meta
 from shared.models.errors import Poison
 from shared.models.events import Coordinates, Event, decode_event
+from shared.models.rejected import (
+    CUT_HEADER,
+    FIELD_HEADER,
+    ORIGIN_HEADER,
+    REASON_HEADER,
+    WORKSPACE_HEADER,
+    Place,
+    workspaces_named,
+)
 from shared.policy.matching import Registry
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
 from shared.topics import BODY_BYTES_MAX
-
-REASON_HEADER: Final = "hooklane-rejected-reason"
-FIELD_HEADER: Final = "hooklane-rejected-field"
-ORIGIN_HEADER: Final = "hooklane-rejected-origin"
-CUT_HEADER: Final = "hooklane-rejected-cut"
-"""The size in bytes of a record that was too large to be kept whole."""
 
 KEPT_BYTES_MAX: Final = BODY_BYTES_MAX
 CUT_TO_BYTES: Final = 65_536
@@ -115,17 +118,18 @@ class Planner:
         return follows
 
     def _rejection(self, record: ConsumerRecord[bytes, bytes], poison: Poison) -> Record:
-        """Return the record as received, with headers that say why and where it came from.
+        """Return the record as received, with headers that say why, whose and where from it is.
 
         Producers compress better than we do, so what fitted into ``events`` may be too large for
         ``events.rejected``. Of such a record the beginning is kept; the rest is at its origin.
         """
-        origin = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        place = Place(record.topic, record.partition, record.offset, record.timestamp)
         given = tuple(record.headers)
         added = (
             (REASON_HEADER, poison.reason.encode("utf-8", "replace")[:1_000]),
             (FIELD_HEADER, (poison.field or "").encode()),
-            (ORIGIN_HEADER, msgspec.json.encode(origin)),
+            (ORIGIN_HEADER, msgspec.json.encode(place)),
+            *self._whose(record),
         )
         size = len(record.key or b"") + len(record.value or b"")
         size += sum(
@@ -136,6 +140,14 @@ class Planner:
             cut = (CUT_HEADER, str(size).encode())
             return Record(self._rejected_topic, None, beginning, (*added, cut))
         return Record(self._rejected_topic, record.key, record.value, given + added)
+
+    def _whose(self, record: ConsumerRecord[bytes, bytes]) -> Iterable[tuple[str, bytes]]:
+        """Yield the header with the workspace of a rejected record, if one can be told."""
+        given = {name: value or b"" for name, value in record.headers}
+        for workspace_id in workspaces_named(record.value, given):
+            if self._registry.profile_of(workspace_id) is not None:
+                yield WORKSPACE_HEADER, workspace_id.encode()
+                return
 
 
 def _read(record: ConsumerRecord[bytes, bytes]) -> Event:

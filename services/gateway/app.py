@@ -9,6 +9,7 @@ from litestar.datastructures import State
 
 from services.gateway.auth import Authenticator
 from services.gateway.errors import on_error
+from services.gateway.idempotency import Once
 from services.gateway.openapi import openapi_config
 from services.gateway.ports import Ports
 from services.gateway.requests import ApiRequest
@@ -23,6 +24,7 @@ def create_app(
     *, ports: Ports, authenticator: Authenticator, checks: Checks, public_url: str = ""
 ) -> Litestar:
     """Return the application over these ports."""
+    once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
     return Litestar(
         route_handlers=[*api_routers(), *OPERATORS],
         request_class=ApiRequest,
@@ -30,5 +32,7 @@ def create_app(
         exception_handlers={Exception: on_error},
         openapi_config=openapi_config(public_url),
         logging_config=None,
-        state=State({"ports": ports, "authenticator": authenticator, "checks": checks}),
+        state=State(
+            {"ports": ports, "authenticator": authenticator, "checks": checks, "once": once}
+        ),
     )

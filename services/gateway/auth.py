@@ -23,7 +23,7 @@ import msgspec
 from services.gateway.cache import Remembered
 from services.gateway.ports import Ports
 from shared.models.errors import Forbidden, Unauthorised
-from shared.models.management import ApiKey, Workspace
+from shared.models.management import ApiKey
 from shared.profiles.profile import Profile
 
 Credential = Literal["api_key", "jwt"]
@@ -31,13 +31,15 @@ Credential = Literal["api_key", "jwt"]
 WEBHOOKS_READ: Final = "webhooks:read"
 WEBHOOKS_WRITE: Final = "webhooks:write"
 DELIVERIES_READ: Final = "deliveries:read"
+EVENTS_READ: Final = "events:read"
 EVENTS_WRITE: Final = "events:write"
 SECRETS_READ: Final = "secrets:read"
 SCOPES: Final[Mapping[str, str]] = {
     WEBHOOKS_READ: "see endpoints",
     WEBHOOKS_WRITE: "create, change, delete and ping endpoints",
     DELIVERIES_READ: "see the delivery log",
-    EVENTS_WRITE: "publish events",
+    EVENTS_READ: "see rejected events",
+    EVENTS_WRITE: "publish events, re-submit and discard rejected ones",
     SECRETS_READ: "see signing secrets",
 }
 
@@ -143,10 +145,14 @@ class Authenticator:
         self._profiles = ports.profiles
         self._jwt_policy = jwt_policy
         self._api_keys: Remembered[ApiKey] = Remembered(ports.api_keys.find, ports.now_ms)
-        self._workspaces: Remembered[Workspace] = Remembered(ports.workspaces.get, ports.now_ms)
+        self._workspace = ports.workspaces.get
+        self._tenants: Remembered[Profile] = Remembered(self._profile_of, ports.now_ms)
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """Return who calls. Raises Unauthorised, and Outage when it cannot be looked up."""
+    async def caller(self, authorization: str | None, *, anew: bool = False) -> Caller:
+        """Return who calls. Raises Unauthorised, and Outage when it cannot be looked up.
+
+        ``anew``: with the workspace's event types of this moment, not of some minutes ago.
+        """
         if authorization is None:
             raise Unauthorised(
                 "this call needs a credential: send Authorization: Bearer <API key or token>"
@@ -156,32 +162,44 @@ class Authenticator:
             raise Unauthorised("the Authorization header must be: Bearer <API key or token>")
         token = matched[1]
         if token.startswith(KEY_PREFIX):
-            return await self._by_key(token)
-        return await self._by_jwt(token)
+            return await self._by_key(token, anew=anew)
+        return await self._by_jwt(token, anew=anew)
 
-    async def _by_key(self, token: str) -> Caller:
+    async def _by_key(self, token: str, *, anew: bool) -> Caller:
         key = await self._api_keys.get(digest_of(token))
         if key is None:
             raise Unauthorised("the API key is not known; was it revoked?")
-        return await self._caller(key.workspace_id, frozenset(key.scopes), "api_key")
+        return await self._caller(key.workspace_id, frozenset(key.scopes), "api_key", anew=anew)
 
-    async def _by_jwt(self, token: str) -> Caller:
+    async def _by_jwt(self, token: str, *, anew: bool) -> Caller:
         claims = _claims_of(self._jwt_policy, token)
         scopes = SCOPES if claims.scope is None else SCOPES.keys() & claims.scope.split()
-        return await self._caller(claims.workspace_id, frozenset(scopes), "jwt")
+        return await self._caller(claims.workspace_id, frozenset(scopes), "jwt", anew=anew)
+
+    async def renewed(self, caller: Caller) -> Caller:
+        """Return the caller with the workspace's event types of this moment, where known."""
+        profile = await self._tenants.get(caller.workspace_id, anew=True)
+        return caller if profile is None else msgspec.structs.replace(caller, profile=profile)
 
     async def _caller(
-        self, workspace_id: str, scopes: frozenset[str], credential: Credential
+        self, workspace_id: str, scopes: frozenset[str], credential: Credential, *, anew: bool
     ) -> Caller:
-        workspace = await self._workspaces.get(workspace_id)
-        if workspace is None:
+        profile = await self._tenants.get(workspace_id, anew=anew)
+        if profile is None:
             raise Unauthorised("the credential's workspace does not exist")
+        return Caller(
+            workspace_id=workspace_id, profile=profile, scopes=scopes, credential=credential
+        )
+
+    async def _profile_of(self, workspace_id: str) -> Profile | None:
+        """Return a workspace's profile with its own event types, None for no such workspace."""
+        workspace = await self._workspace(workspace_id)
+        if workspace is None:
+            return None
         profile = self._profiles.get(workspace.profile)
         if profile is None:
             raise RuntimeError(
                 f"{workspace_id} has profile {workspace.profile!r}, which is not loaded: "
                 "set HOOKLANE_PROFILES_DIR as it was when the workspace was created"
             )
-        return Caller(
-            workspace_id=workspace_id, profile=profile, scopes=scopes, credential=credential
-        )
+        return profile.extended(workspace.type_names())

@@ -37,10 +37,13 @@ class Remembered(Generic[V]):
         self._entries_max = entries_max
         self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()  # value, fresh until
 
-    async def get(self, key: str) -> V | None:
-        """Return what the store says of ``key``; raises Outage where nothing is remembered."""
+    async def get(self, key: str, *, anew: bool = False) -> V | None:
+        """Return what the store says of ``key``; raises Outage where nothing is remembered.
+
+        ``anew``: the store is asked, however fresh what is remembered is.
+        """
         known = self._entries.get(key)
-        if known is not None and self._now_ms() < known[1]:
+        if known is not None and not anew and self._now_ms() < known[1]:
             self._entries.move_to_end(key)
             return known[0]
         try:

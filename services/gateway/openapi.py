@@ -36,6 +36,7 @@ _ERRORS: Final = {
     401: "No credential, or one that is not valid.",
     403: "The credential may not do this.",
     404: "The workspace has no such thing.",
+    409: "The state of the thing, or an `Idempotency-Key` that was used, does not allow it.",
     413: "The request is too large.",
     415: "The Content-Type is not one that this call reads.",
     422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",
@@ -75,6 +76,39 @@ _EVENT_SCHEMA: Final = Schema(
     ],
 )
 
+_CLOUD_SCHEMA: Final = Schema(
+    type=OpenAPIType.OBJECT,
+    title="CloudEvent",
+    description="A CloudEvent 1.0 with JSON data, in structured mode.",
+    required=["specversion", "id", "source", "type"],
+    properties={
+        "specversion": Schema(type=OpenAPIType.STRING, examples=["1.0"]),
+        "id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=128),
+        "source": Schema(type=OpenAPIType.STRING, description="A URI reference."),
+        "type": Schema(type=OpenAPIType.STRING, description="An event type or an alias of one."),
+        "time": Schema(
+            type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+        ),
+        "datacontenttype": Schema(
+            type=OpenAPIType.STRING, description="JSON, which is what it means when absent."
+        ),
+        "data": Schema(type=OpenAPIType.OBJECT, description="What happened."),
+        "data_base64": Schema(
+            type=OpenAPIType.STRING, description="The same as base64 of JSON, instead of `data`."
+        ),
+    },
+    examples=[
+        {
+            "specversion": "1.0",
+            "id": "evt_abc123xyz",
+            "source": "https://example.com/scanner",
+            "type": "qr.scanned",
+            "time": "2026-03-15T10:00:00Z",
+            "data": {"short_code": "r7f3Kx", "country": "AT"},
+        }
+    ],
+)
+
 
 def errors(*more: int) -> dict[int, ResponseSpec]:
     """Return the error answers of a route: those that every call may give, and ``more``."""
@@ -95,7 +129,9 @@ class EventOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe the body."""
-        self.request_body = _body({"application/json": _EVENT_SCHEMA})
+        self.request_body = _body(
+            {"application/json": _EVENT_SCHEMA, "application/cloudevents+json": _CLOUD_SCHEMA}
+        )
 
 
 @dataclass
@@ -107,10 +143,25 @@ class BatchOperation(Operation):
         self.request_body = _body(
             {
                 "application/json": Schema(type=OpenAPIType.ARRAY, items=_EVENT_SCHEMA),
+                "application/cloudevents-batch+json": Schema(
+                    type=OpenAPIType.ARRAY, items=_CLOUD_SCHEMA
+                ),
                 "application/x-ndjson": Schema(
                     type=OpenAPIType.STRING, description="One event as JSON on each line."
                 ),
             }
+        )
+
+
+@dataclass
+class CorrectionOperation(Operation):
+    """The operation of a route that reads one event, or none."""
+
+    def __post_init__(self) -> None:
+        """Describe the body."""
+        self.request_body = _body(
+            {"application/json": _EVENT_SCHEMA, "application/cloudevents+json": _CLOUD_SCHEMA},
+            required=False,
         )
 
 
@@ -146,8 +197,8 @@ def _bearer(description: str, bearer_format: str | None) -> SecurityScheme:
     )
 
 
-def _body(schemas: dict[str, Schema]) -> RequestBody:
+def _body(schemas: dict[str, Schema], *, required: bool = True) -> RequestBody:
     content: dict[str, Any] = {
         media_type: OpenAPIMediaType(schema=schema) for media_type, schema in schemas.items()
     }
-    return RequestBody(content=content, required=True)
+    return RequestBody(content=content, required=required)

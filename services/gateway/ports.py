@@ -14,8 +14,10 @@ import msgspec
 from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
+from shared.models.claims import Answer, Claim
 from shared.models.errors import HooklaneError
 from shared.models.management import ApiKey, Endpoint, Workspace
+from shared.models.rejected import Rejected
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -28,7 +30,13 @@ class Workspaces(Protocol):
         """Store and publish a new workspace."""
 
     async def get(self, workspace_id: str) -> Workspace | None:
-        """Return a workspace."""
+        """Return a workspace, its event types by name only."""
+
+    async def whole(self, workspace_id: str) -> Workspace | None:
+        """Return a workspace with all that its event types say."""
+
+    async def set_types(self, workspace: Workspace) -> Workspace | None:
+        """Store its event types if the stored one still has its revision, else return None."""
 
 
 class ApiKeys(Protocol):
@@ -116,6 +124,46 @@ class Health(Protocol):
         """Return how many attempts in a row have failed in this epoch."""
 
 
+class Claims(Protocol):
+    """Idempotency keys in use; a claim is changed by its holder only."""
+
+    async def add(self, claim: Claim) -> bool:
+        """Store a claim of a key that nobody has claimed; returns whether that was so."""
+
+    async def get(self, claim_id: str) -> Claim | None:
+        """Return the claim that stands."""
+
+    async def replace(self, standing: Claim, claim: Claim) -> bool:
+        """Put ``claim`` in the place of ``standing``; returns False when that has moved on."""
+
+    async def settle(self, claim: Claim, answer: Answer) -> None:
+        """Keep the answer."""
+
+    async def abandon(self, claim: Claim) -> None:
+        """Let the next request with the same key and body go on at once."""
+
+    async def release(self, claim: Claim) -> None:
+        """Give the key back."""
+
+
+class RejectedEvents(Protocol):
+    """Copies of rejected events."""
+
+    async def page(
+        self, workspace_id: str, *, limit: int, before: str | None = None
+    ) -> list[Rejected]:
+        """Return up to ``limit`` open ones, newest first, older than the id ``before``."""
+
+    async def get(self, workspace_id: str, rejected_id: str) -> Rejected | None:
+        """Return one that was not discarded."""
+
+    async def resubmitted(self, rejected: Rejected, event_id: str) -> None:
+        """Take note of the event that it has become."""
+
+    async def discarded(self, rejected: Rejected) -> None:
+        """Forget what was in it."""
+
+
 class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
 
@@ -142,6 +190,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Endpoints
     log: DeliveryLog
     health: Health
+    claims: Claims
+    rejected: RejectedEvents
     bodies: Bodies
     sink: Sink
     profiles: Mapping[str, Profile]

@@ -33,10 +33,12 @@ from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
 from shared.signing.keyring import Keyring
 from shared.storage.mongo.attempts import AttemptLog
+from shared.storage.mongo.claims import ClaimStore
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
+from shared.storage.mongo.rejected import RejectedStore
 from shared.storage.mongo.workspaces import ApiKeyStore, WorkspaceStore
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 
@@ -113,6 +115,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         endpoints=endpoints,
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
         health=HealthStore(mongo),
+        claims=ClaimStore(mongo),
+        rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
         bodies=reader,
         sink=gatherer,
         profiles=load_profiles(

@@ -1,7 +1,8 @@
 """recorder: writes down what was attempted, and disables endpoints that only fail.
 
 Reads ``attempts``. Writes the delivery log and the health of endpoints to MongoDB and, when it
-disables an endpoint, its new state to ``endpoints``. Guarantee: an offset is committed only when
+disables an endpoint, its new state to ``endpoints``; copies ``events.rejected`` for the API, in a
+group of its own. Guarantee: an offset is committed only when
 the row is in the log, the failure is counted and the endpoint is disabled where that follows; and
 what is read again after a crash is neither a second row nor a second failure. MongoDB may be away
 for as long as Kafka keeps ``attempts``: nothing is lost, and no delivery waits for it.
@@ -9,5 +10,5 @@ for as long as Kafka keeps ``attempts``: nothing is lost, and no delivery waits 
 
 from shared import topics
 
-READS = (topics.ATTEMPTS,)
+READS = (topics.ATTEMPTS, topics.REJECTED)
 WRITES = (topics.ENDPOINTS,)

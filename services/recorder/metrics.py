@@ -19,4 +19,9 @@ LAG = Gauge("hooklane_recorder_lag_records", "Attempts on Kafka that are not in 
 HEALTH_WRITES = Counter(
     "hooklane_recorder_health_writes_total", "Changes of an endpoint's health that were stored"
 )
+REJECTED = Counter(
+    "hooklane_recorder_rejected_total",
+    "Rejected events read: copied for the API, or nobodys (no workspace can be told)",
+    ["result"],
+)
 DISABLED = Counter("hooklane_recorder_disabled_total", "Endpoints disabled, by reason", ["reason"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from services.recorder.handler import Recorder
 from services.recorder.patience import patiently
+from services.recorder.rejections import Rejections
 from shared.config import Settings
 from shared.kafka import salvage
 from shared.kafka.member import Fetch, GroupMember
@@ -17,13 +19,14 @@ from shared.kafka.publisher import Publisher, Record
 from shared.policy.health import rule_of
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
-from shared.storage.mongo import attempts, health
+from shared.storage.mongo import attempts, health, rejected
 from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
-from shared.topics import ATTEMPTS, ENDPOINTS
+from shared.storage.mongo.rejected import RejectedStore
+from shared.topics import ATTEMPTS, ENDPOINTS, REJECTED
 
 SERVICE = "recorder"
 
@@ -36,6 +39,8 @@ FETCH: Final = Fetch(
     wait_ms=200,
     partition_bytes_max=1024 * 1024,
 )
+BATCH_REJECTED_MAX: Final = 200
+FETCH_REJECTED: Final = Fetch(bytes_min=1, wait_ms=500, partition_bytes_max=1024 * 1024)
 
 
 async def main(settings: Settings, runtime: Runtime) -> None:
@@ -47,10 +52,14 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         client_id=f"hooklane-{SERVICE}-{settings.instance or 'x'}",
     )
     recorder, member = _build(settings, runtime, mongo, publisher)
+    rejections, other = _build_rejections(settings, runtime, mongo)
     try:
-        await _serve(recorder, member, runtime, mongo)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_serve(recorder, member, runtime, mongo))
+            tasks.create_task(_copy(rejections, other, runtime))
     finally:
         await member.leave()
+        await other.leave()
         await publisher.stop()
         mongo.close()
 
@@ -67,6 +76,30 @@ async def _serve(recorder: Recorder, member: GroupMember, runtime: Runtime, mong
         if fetched:
             await member.work(recorder.handle(fetched))
     runtime.ready(False)
+
+
+async def _copy(rejections: Rejections, member: GroupMember, runtime: Runtime) -> None:
+    """Copy rejected events until told to stop."""
+    await member.join(lambda: None)
+    while not runtime.stopping.is_set():
+        fetched = await member.poll(timeout_ms=POLL_MS, records_max=BATCH_REJECTED_MAX)
+        if fetched:
+            await member.work(rejections.handle(fetched))
+
+
+def _build_rejections(
+    settings: Settings, runtime: Runtime, mongo: Mongo
+) -> tuple[Rejections, GroupMember]:
+    member = GroupMember(
+        settings=settings,
+        service=f"{SERVICE}-rejected",
+        topics=[topic_name(settings, REJECTED)],
+        fetch=FETCH_REJECTED,
+        stopping=runtime.stopping,
+        beat=runtime.beat,
+    )
+    copies = RejectedStore(mongo, retention_days=settings.log_retention_days)
+    return Rejections(group=member, copies=copies), member
 
 
 def _build(
@@ -101,4 +134,4 @@ def _build(
 
 
 async def _ensure_indexes(mongo: Mongo) -> None:
-    await ensure_indexes(mongo, (*attempts.INDEXES, *health.INDEXES))
+    await ensure_indexes(mongo, (*attempts.INDEXES, *health.INDEXES, *rejected.INDEXES))

@@ -16,13 +16,25 @@ import msgspec
 from shared.models import ids, wire
 
 
-class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True):
+class TypeNames(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event type of a workspace's own, besides those of its profile, as matching needs it.
+
+    An ``archived`` one is over: no event of it is taken and nobody can subscribe to it any more.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    archived: bool = False
+
+
+class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workspace (tenant). ``revision`` grows with each change."""
 
     id: str
     profile: str
     name: str = ""
     revision: int = 1
+    types: tuple[TypeNames, ...] = ()
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

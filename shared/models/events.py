@@ -13,11 +13,13 @@ attribute ``workspaceid``, else ``source``.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shared.models import ids
 from shared.models.errors import Poison
@@ -38,6 +40,13 @@ class Coordinates(msgspec.Struct, frozen=True):
     timestamp_ms: int
 
 
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in for members that an event leaves out, where its way tells: over HTTP."""
+
+    workspace_id: str | None = None
+    id: str | None = None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """An event as read. ``type`` is as published (aliases unresolved), ``data`` raw JSON bytes.
 
@@ -56,8 +65,8 @@ class _Native(msgspec.Struct):
     """The members of a native event; ``Raw`` keeps the bytes of ``data``."""
 
     type: str
-    workspace_id: str
     data: msgspec.Raw
+    workspace_id: str | UnsetType = UNSET
     id: str | None = None
     created: str | None = None
 
@@ -76,6 +85,8 @@ class _CloudEvent(msgspec.Struct):
     data_base64: str | None = None
 
 
+NO_DEFAULTS: Final = Defaults()
+
 _native_decoder = msgspec.json.Decoder(_Native)
 _cloud_decoder = msgspec.json.Decoder(_CloudEvent)
 _space = " \t\n\r"
@@ -89,7 +100,10 @@ _skipper = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_c
 
 
 def decode_event(
-    value: bytes | None, headers: Iterable[tuple[str, bytes | None]], at: Coordinates
+    value: bytes | None,
+    headers: Iterable[tuple[str, bytes | None]],
+    at: Coordinates,
+    defaults: Defaults = NO_DEFAULTS,
 ) -> Event:
     """Return the event that a record on ``events`` holds; raises Poison otherwise.
 
@@ -99,44 +113,63 @@ def decode_event(
     given = {name: text or b"" for name, text in headers}  # Kafka allows headers without a value
     structured = _media_type(given.get("content-type")) == _CE_STRUCTURED
     if f"{_CE_PREFIX}specversion" in given and not structured:
-        return _binary_cloud_event(value, given, at)
+        return _binary_cloud_event(value, given, at, defaults)
     if not value:
         raise Poison("the record has no value; produce an event as JSON")
     if structured:
-        return _structured_cloud_event(value, at)
+        return _structured_cloud_event(value, at, defaults)
     try:
-        native = _members(value, _native_decoder)
+        native, workspace_id = _native(value, defaults)
     except Poison:
         if b'"specversion"' in value:  # structured, but its producer could not set a header
-            return _structured_cloud_event(value, at)
+            return _structured_cloud_event(value, at, defaults)
         raise
     return _event(
-        identifier=native.id,
+        identifier=defaults.id if native.id is None else native.id,
         event_type=native.type,
-        workspace_id=native.workspace_id,
+        workspace_id=workspace_id,
         created=native.created,
         data=bytes(native.data),
         at=at,
     )
 
 
-def _structured_cloud_event(value: bytes, at: Coordinates) -> Event:
+def _native(value: bytes, defaults: Defaults) -> tuple[_Native, str]:
+    """Return the members of a native event and its workspace."""
+    native = _members(value, _native_decoder)
+    named = native.workspace_id
+    workspace_id = defaults.workspace_id if named is UNSET else named
+    if workspace_id is None:
+        raise Poison("Object missing required field `workspace_id`", field="workspace_id")
+    return native, workspace_id
+
+
+def _structured_cloud_event(value: bytes, at: Coordinates, defaults: Defaults) -> Event:
     cloud = _members(value, _cloud_decoder)
-    if not cloud.data:
+    data = bytes(cloud.data) or _from_base64(cloud.data_base64)
+    if not data:
         raise Poison("data is missing: a CloudEvent needs JSON data here", field="data")
     _check_json(cloud.datacontenttype)
     return _event(
         identifier=cloud.id,
         event_type=cloud.type,
-        workspace_id=cloud.workspaceid or cloud.source,
+        workspace_id=cloud.workspaceid or defaults.workspace_id or cloud.source,
         created=cloud.time,
-        data=bytes(cloud.data),
+        data=data,
         at=at,
     )
 
 
+def _from_base64(text: str | None) -> bytes:
+    """Return the data of a producer that had bytes; it is JSON all the same, or refused later."""
+    try:
+        return base64.b64decode(text or "", validate=True)
+    except ValueError:
+        raise Poison("data_base64 is not base64", field="data_base64") from None
+
+
 def _binary_cloud_event(
-    value: bytes | None, headers: Mapping[str, bytes], at: Coordinates
+    value: bytes | None, headers: Mapping[str, bytes], at: Coordinates, defaults: Defaults
 ) -> Event:
     """Read the Kafka binding's binary mode: attributes in ``ce_`` headers, data in the value."""
     if not value:
@@ -157,7 +190,7 @@ def _binary_cloud_event(
     return _event(
         identifier=attributes["id"],
         event_type=attributes["type"],
-        workspace_id=attributes.get("workspaceid") or attributes["source"],
+        workspace_id=attributes.get("workspaceid") or defaults.workspace_id or attributes["source"],
         created=attributes.get("time"),
         data=value,
         at=at,

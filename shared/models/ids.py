@@ -17,6 +17,7 @@ WORKSPACE: Final = "ws"
 ENDPOINT: Final = "wh"
 EVENT: Final = "evt"
 DELIVERY: Final = "whd"  # a row of the delivery log: one attempt
+REJECTED: Final = "rej"
 
 ENTROPY_BYTES: Final = 10
 ID_LENGTH_MAX: Final = 128

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.models.endpoints import EndpointState, WorkspaceState
+from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState
+
+
+class OwnType(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type that a workspace has made. ``example`` is a JSON object as text.
+
+    A ``deprecated`` one works as before; people should not begin to use it.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    archived: bool = False
+    description: str = ""
+    example: str | None = None
+    deprecated: bool = False
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,13 +34,22 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     revision: int = 1
     deleted: bool = False
+    types: tuple[OwnType, ...] = ()
+
+    def type_names(self) -> tuple[TypeNames, ...]:
+        """Return what matching needs of the workspace's own event types."""
+        return tuple(TypeNames(one.name, one.aliases, one.archived) for one in self.types)
 
     def state(self) -> WorkspaceState | None:
         """Return what the ``endpoints`` topic says of this workspace; None is a tombstone."""
         if self.deleted:
             return None
         return WorkspaceState(
-            id=self.id, profile=self.profile, name=self.name, revision=self.revision
+            id=self.id,
+            profile=self.profile,
+            name=self.name,
+            revision=self.revision,
+            types=self.type_names(),
         )
 
 

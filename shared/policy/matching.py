@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from shared.models.endpoints import EndpointState, WorkspaceState, decode_state
+from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState, decode_state
 from shared.profiles.profile import ALL_EVENTS, Profile
 
 TYPES_REMEMBERED_MAX: Final = 4_096
@@ -37,6 +37,7 @@ class Registry:
         self._index: dict[str, _Workspace] = {}
         self.endpoints: dict[str, EndpointState] = {}
         self.workspaces: dict[str, WorkspaceState] = {}
+        self._extended: dict[str, Profile] = {}  # of workspaces with event types of their own
 
     def apply(self, key: str, value: bytes | None) -> None:
         """Take over one record of the topic; an older revision than the known one is ignored.
@@ -51,6 +52,7 @@ class Registry:
             known_workspace = self.workspaces.get(key)
             if known_workspace is None or known_workspace.revision <= state.revision:
                 self.workspaces[key] = state
+                self._rename(state.id, state.types)
             return
         known = self.endpoints.get(key)
         if known is not None and known.revision > state.revision:
@@ -79,16 +81,38 @@ class Registry:
     def profile_of(self, workspace_id: str) -> Profile | None:
         """Return the workspace's profile, None for an unknown workspace or profile."""
         workspace = self.workspaces.get(workspace_id)
-        return None if workspace is None else self._profiles.get(workspace.profile)
+        if workspace is None:
+            return None
+        return self._extended.get(workspace_id) or self._profiles.get(workspace.profile)
+
+    def _rename(self, workspace_id: str, types: tuple[TypeNames, ...]) -> None:
+        """Index the workspace's endpoints under what its names mean from now on."""
+        workspace = self.workspaces.get(workspace_id)
+        profile = None if workspace is None else self._profiles.get(workspace.profile)
+        extended = None if profile is None or not types else profile.extended(types)
+        if extended == self._extended.get(workspace_id):
+            return
+        index = self._index.get(workspace_id)
+        by_type = {} if index is None else index.by_type
+        states = {one.id: one for subscribers in by_type.values() for one in subscribers.values()}
+        for state in states.values():
+            self._unsubscribe(state)
+        if extended is None:
+            del self._extended[workspace_id]
+        else:
+            self._extended[workspace_id] = extended
+        for state in states.values():
+            self._subscribe(state)
 
     def _forget(self, key: str) -> None:
-        self.workspaces.pop(key, None)
+        if self.workspaces.pop(key, None) is not None:
+            self._rename(key, ())
         known = self.endpoints.pop(key, None)
         if known is not None:
             self._unsubscribe(known)
 
     def _types(self, state: EndpointState) -> set[str]:
-        profile = self._profiles.get(state.profile)
+        profile = self._extended.get(state.workspace_id) or self._profiles.get(state.profile)
         if profile is None:
             return set(state.events)
         return {profile.canonical(name) for name in state.events}

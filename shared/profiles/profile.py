@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from shared.models.endpoints import TypeNames
 from shared.topics import Tier, Tiers, duration_ms
 
 ALL_EVENTS: Final = "*"
@@ -73,13 +74,15 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The event types. An ``open`` catalogue takes any well-formed name besides the listed ones.
 
     ``aliases`` maps another name of a type to the canonical one, which payloads carry whatever name
-    was published or subscribed. ``ping`` is sent by the test call only.
+    was published or subscribed. ``ping`` is sent by the test call only. ``archived``
+    types are over: neither published nor subscribed any more.
     """
 
     types: dict[str, str]
     ping: str
     open: bool = False
     aliases: dict[str, str] = {}
+    archived: frozenset[str] = frozenset()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,18 +129,47 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def unknown_reason(self, event_type: str) -> str | None:
         """Return why ``event_type`` cannot be used here, with a suggestion, or None if it can."""
         if event_type in self.events.types or event_type in self.events.aliases:
-            return None
-        if _EVENT_TYPE.match(event_type) is None:
+            if self.canonical(event_type) not in self.events.archived:
+                return None
+            return f"event type {event_type!r} is archived; bring it back, or use another one"
+        if not is_event_type(event_type):
             return f"{event_type[:64]!r} is not an event type such as {next(iter(self.names()))!r}"
         if self.events.open:
             return None
-        near = difflib.get_close_matches(event_type, self.names(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(self.names())}"
+        names = [name for name in self.names() if self.canonical(name) not in self.events.archived]
+        near = difflib.get_close_matches(event_type, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
         return f"unknown event type {event_type!r}{hint}"
+
+    def extended(self, own: Iterable[TypeNames]) -> Profile:
+        """Return the profile of a workspace that has event types of its ``own`` besides.
+
+        Where a name is in both, the profile's meaning stands: it may have come later.
+        """
+        mine = [one for one in own if one.name not in self.names()]
+        if not mine:
+            return self
+        aliases = {alias: one.name for one in mine for alias in one.aliases}
+        taken = {*self.events.types, *(one.name for one in mine)}
+        catalogue = msgspec.structs.replace(
+            self.events,
+            types={**self.events.types, **{one.name: "" for one in mine}},
+            aliases={
+                **{alias: name for alias, name in aliases.items() if alias not in taken},
+                **self.events.aliases,
+            },
+            archived=self.events.archived | {one.name for one in mine if one.archived},
+        )
+        return msgspec.structs.replace(self, events=catalogue)
 
     def schedule(self, tiers: Tiers) -> tuple[Tier, ...]:
         """Return the tier that follows each failed attempt: the first for attempt 1, and so on."""
         return tuple(tiers.named(delay) for delay in self.retry.delays)
+
+
+def is_event_type(name: str) -> bool:
+    """Return whether ``name`` is well-formed: up to eight parts such as ``order.created``."""
+    return _EVENT_TYPE.match(name) is not None
 
 
 class ProfileError(ValueError):
@@ -193,7 +225,7 @@ def _header_problems(profile: Profile) -> Iterable[str]:
 
 def _catalogue_problems(catalogue: Catalogue) -> Iterable[str]:
     for name in (*catalogue.types, *catalogue.aliases, catalogue.ping):
-        if _EVENT_TYPE.match(name) is None:
+        if not is_event_type(name):
             yield f"events: {name!r} is not an event type such as 'order.created'"
     for alias, target in catalogue.aliases.items():
         if target not in catalogue.types or alias in catalogue.types:

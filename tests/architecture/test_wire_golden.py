@@ -19,7 +19,7 @@ import pytest
 from shared.models import attempts, deliveries, endpoints
 from shared.models.attempts import Attempt, Finished, decode_attempt, decode_finished
 from shared.models.deliveries import DeliveryMeta
-from shared.models.endpoints import EndpointState, WorkspaceState
+from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState
 from shared.models.events import Coordinates, Event, decode_event
 from tests.architecture.repository import ROOT
 
@@ -119,6 +119,16 @@ LIMITED: Final = msgspec.structs.replace(ENDPOINT, concurrency=4, rate_limit=2.5
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2
 )
+OWN_TYPES: Final = WorkspaceState(
+    id="ws_0195a2f3c400aabbccddeeff00112233",
+    profile="qr3",
+    name="Shop",
+    revision=3,
+    types=(
+        TypeNames("order.created", ("order.made",)),
+        TypeNames("order.lost", archived=True),
+    ),
+)
 META: Final = DeliveryMeta(
     event_id="evt_abc123xyz",
     event_type="qr.scanned",
@@ -152,6 +162,12 @@ CASES: Final = (
         "workspace.v1.json",
         WORKSPACE,
         lambda value: endpoints.decode_state(WORKSPACE.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
+        "workspace.v2.json",
+        OWN_TYPES,
+        lambda value: endpoints.decode_state(OWN_TYPES.id, value),
         endpoints.encode_state,
     ),
     Case("delivery-meta.v1.msgpack", META, deliveries.decode_meta, deliveries.encode_meta),
@@ -281,7 +297,7 @@ def test_every_record_type_has_golden_bytes() -> None:
         if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
     }
 
-    assert types == {*(type(case.value) for case in CASES), Finished}
+    assert types == {*(type(case.value) for case in CASES), Finished, TypeNames}
 
 
 def test_every_golden_file_is_used() -> None:

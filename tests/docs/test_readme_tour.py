@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +20,9 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from deploy.local import cache, java
 from tests.architecture.repository import ROOT
+from tests.support.producers import CONSOLE_PRODUCER, console_class_path
 from tests.support.receivers import ScriptedReceiver
 from tests.support.stack import Hooklane, open_hooklane
 
@@ -92,17 +95,44 @@ async def test_the_tour_runs_as_it_is_written(checkout: Path, unused_tcp_port: i
     assert "error" not in output
 
 
-async def test_the_producers_example_publishes_an_event(checkout: Path, hooklane: Hooklane) -> None:
+def _examples(hooklane: Hooklane, workspace_id: str) -> dict[str, list[str]]:
+    """Return the producers' examples by language; their server and workspace are those here."""
     guide = (ROOT / "docs/producers.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    text = guide.replace("127.0.0.1:9092", hooklane.bootstrap).replace("ws_…", workspace_id)
+    return {
+        language: re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for language in ("python", "sh")
+    }
+
+
+def _with_console_producer(folder: Path, class_path: str) -> str:
+    """Return a PATH on which ``kafka-console-producer.sh`` is Kafka's own."""
+    script = folder / "kafka-console-producer.sh"
+    program = shlex.join([str(java.program()), *java.flags(optimise=False), "-cp", class_path])
+    script.write_text(f'#!/bin/sh\nexec {program} {CONSOLE_PRODUCER} "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    return os.pathsep.join((str(folder), os.environ["PATH"]))
+
+
+async def test_the_producers_examples_publish_events(
+    checkout: Path, hooklane: Hooklane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the Java one: the embedded runtime has no compiler, and nothing else needs one."""
     workspace = await hooklane.workspace("qr3")
-    script = checkout / "publish.py"
-    text = program.replace("127.0.0.1:9092", hooklane.bootstrap).replace("ws_…", workspace.id)
-    script.write_text(text, encoding="utf-8")
+    examples = _examples(hooklane, workspace.id)
+    class_path = await asyncio.to_thread(console_class_path, cache.default_dir())
+    monkeypatch.setenv("PATH", _with_console_producer(checkout, class_path))
+    commands: list[list[str]] = []
+    for number, program in enumerate(examples["python"]):
+        (checkout / f"publish{number}.py").write_text(program, encoding="utf-8")
+        commands.append([sys.executable, f"publish{number}.py"])
+    commands += [["bash", "-c", _STRICT + script] for script in examples["sh"]]
 
     async with ScriptedReceiver() as receiver:
         await workspace.create(receiver.url("/"), ["qr.scanned"])
-        await _run(sys.executable, str(script), cwd=checkout)
-        (delivered,) = await receiver.arrived("/", 1)
+        for command in commands:
+            await _run(*command, cwd=checkout)
+        delivered = await receiver.arrived("/", len(commands))
 
-    assert delivered.json()["data"] == {"short_code": "r7f3Kx"}
+    assert len(commands) == 3
+    assert [one.json()["data"] for one in delivered] == [{"short_code": "r7f3Kx"}] * 3

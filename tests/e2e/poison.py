@@ -169,7 +169,7 @@ def _bad_cloud_events(event: Mapping[str, Any]) -> dict[str, Message]:
     cases: dict[str, dict[str, Any]] = {
         "ce-no-id": {key: item for key, item in structured.items() if key != "id"},
         "ce-no-data": binary,
-        "ce-base64": {**binary, "data_base64": "eyJuIjoxfQ=="},
+        "ce-base64": {**binary, "data_base64": "PGEvPg=="},
         "ce-xml": {**structured, "datacontenttype": "text/xml"},
         "ce-no-workspace": {**structured, "workspaceid": None},
         "ce-time": {**structured, "time": "yesterday"},

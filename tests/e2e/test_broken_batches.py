@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from services.fanout.handler import CUT_HEADER, ORIGIN_HEADER, REASON_HEADER
+from shared.models.rejected import CUT_HEADER, ORIGIN_HEADER, REASON_HEADER
 from tests.support.polling import until
 from tests.support.producers import Message, Position, produce_batch, produce_in_transaction
 from tests.support.receivers import ScriptedReceiver

@@ -42,6 +42,8 @@ CONSOLE_JAR: Final = jars.Jar(
     "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c",
 )
 
+CONSOLE_PRODUCER: Final = "org.apache.kafka.tools.ConsoleProducer"
+
 # A batch as stored (record format v2): the CRC stands at byte 17 and covers all from byte 21 on.
 _CRC: Final = struct.Struct(">I")
 _CRC_AT: Final = 17
@@ -79,10 +81,10 @@ async def produce(
 
 async def console_produce(bootstrap: str, topic: str, lines: Sequence[str]) -> None:
     """Produce each line as a record without a key, with Kafka's own console producer."""
-    class_path = await asyncio.to_thread(_console_class_path, cache.default_dir())
+    class_path = await asyncio.to_thread(console_class_path, cache.default_dir())
     command = [
         *(java.program(), *java.flags(optimise=False)),
-        *("-cp", class_path, "org.apache.kafka.tools.ConsoleProducer"),
+        *("-cp", class_path, CONSOLE_PRODUCER),
         *("--bootstrap-server", bootstrap, "--topic", topic, "--sync"),
     ]
     await _run(command, "".join(f"{line}\n" for line in lines).encode())
@@ -151,7 +153,7 @@ async def _send(producer: AIOKafkaProducer, topic: str, message: Message) -> asy
     return sending
 
 
-def _console_class_path(cache_dir: Path) -> str:
+def console_class_path(cache_dir: Path) -> str:
     """Return the broker's class path with the console producer's jar, fetched on first use."""
     class_path = jars.ensure(cache_dir)
     jar = cache_dir / CONSOLE_JAR.file_name

@@ -8,18 +8,19 @@ with the same reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
+from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from services.gateway.schemas import BATCH_EVENTS_MAX, BatchResult, EventProblem
 from shared.kafka.publisher import Record
 from shared.models.errors import Invalid, Poison
-from shared.models.events import Coordinates, Event, decode_event
+from shared.models.events import Coordinates, Defaults, Event, decode_event
 from shared.rendering.envelope import Envelope
 from shared.topics import BODY_BYTES_MAX
 
@@ -28,50 +29,86 @@ RECORD_OVERHEAD_BYTES_MAX: Final = 1_024
 """What a record on ``events`` needs besides its value: batch header, key, varints."""
 
 EVENT_BYTES_MAX: Final = BODY_BYTES_MAX - RECORD_OVERHEAD_BYTES_MAX
-_COORDINATES_ENTROPY_BYTES: Final = 16
 _SPACE: Final = b" \t\r\n"
 _scanner: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
-async def publish(ports: Ports, caller: Caller, raw: bytes) -> str:
-    """Publish one event, given as JSON; returns its id when Kafka has acknowledged it.
+class Posted(NamedTuple):
+    """An event as somebody sent it: a record's value, and the headers that say how to read it."""
+
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+Renew = Callable[[Caller], Awaitable[Caller]]
+"""Looks the caller's event types up again: one that is unknown may have been made just now."""
+
+
+async def publish(
+    ports: Ports, caller: Caller, posted: Posted, origin: Origin, renewed: Renew
+) -> str:
+    """Publish one event; returns its id when Kafka has acknowledged it.
 
     Raises Poison with the reason, or Outage: then the event may or may not be published. A repeat
-    with an id of the caller's own is the same event; without one it is another.
+    with an id of the caller's own, or of an origin with the same key, is the same event.
     """
-    event, record = prepare(ports, caller, raw)
+    try:
+        event, record = prepare(ports, caller, posted, origin)
+    except Poison as poison:
+        if poison.field != "type":
+            raise
+        event, record = prepare(ports, await renewed(caller), posted, origin)
     await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
     return event.id
 
 
-async def publish_batch(ports: Ports, caller: Caller, raws: Sequence[bytes]) -> list[BatchResult]:
-    """Publish events, each given as JSON; one result for each, in order.
+async def publish_batch(
+    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin, renewed: Renew
+) -> list[BatchResult]:
+    """Publish events; one result for each, in order.
 
     Returns when Kafka has acknowledged every accepted one; raises Outage as ``publish`` does.
     """
-    if len(raws) > BATCH_EVENTS_MAX:
+    if len(batch) > BATCH_EVENTS_MAX:
         raise TooLarge(
-            f"the batch has {len(raws)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
+            f"the batch has {len(batch)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
         )
+    results, records = _prepared(ports, caller, batch, origin)
+    if any(result.error is not None and result.error.field == "type" for result in results):
+        results, records = _prepared(ports, await renewed(caller), batch, origin)
+    if records:
+        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+    return results
+
+
+def _prepared(
+    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin
+) -> tuple[list[BatchResult], list[Record]]:
+    """Return a result for each event, and the records of those that are accepted."""
     results: list[BatchResult] = []
     records: list[Record] = []
-    for raw in raws:
+    for index, posted in enumerate(batch):
         try:
-            event, record = prepare(ports, caller, raw)
+            event, record = prepare(ports, caller, posted, origin, index)
         except Poison as poison:
             problem = EventProblem(detail=poison.reason, field=poison.field)
             results.append(BatchResult(status="rejected", error=problem))
         else:
             records.append(record)
             results.append(BatchResult(status="accepted", id=event.id))
-    if records:
-        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
-    return results
+    return results, records
 
 
-def prepare(ports: Ports, caller: Caller, raw: bytes) -> tuple[Event, Record]:
-    """Return the event in ``raw`` and its record; raises Poison with the reason."""
-    event = _event(ports, caller, raw)
+def prepare(
+    ports: Ports, caller: Caller, posted: Posted, origin: Origin, index: int = 0
+) -> tuple[Event, Record]:
+    """Return the event that was posted and its record; raises Poison with the reason."""
+    event = decode_event(
+        posted.value,
+        posted.headers,
+        Coordinates("", 0, index, origin.time_ms),
+        Defaults(workspace_id=caller.workspace_id, id=origin.event_id(index)),
+    )
     _check(caller, event)
     value = _value(event)
     if len(value) > EVENT_BYTES_MAX:
@@ -92,22 +129,6 @@ def split_array(body: bytes) -> list[bytes]:
 def split_lines(body: bytes) -> list[bytes]:
     """Return the lines of an NDJSON body that are not blank."""
     return [line for line in body.split(b"\n") if line.strip(_SPACE)]
-
-
-def _event(ports: Ports, caller: Caller, raw: bytes) -> Event:
-    """Decode as fan-out does, in the caller's workspace.
-
-    The coordinates of the record are not known yet, so unique ones stand in: an id that is derived
-    from them is as good as a random one.
-    """
-    text = raw.strip(_SPACE)
-    if not text.startswith(b"{") or text[1:].lstrip(_SPACE).startswith(b"}"):
-        raise Poison("an event is a JSON object with type and data")
-    workspace = msgspec.json.encode(caller.workspace_id)
-    # In front, so that a workspace_id of the caller's own, being the last, is seen and checked.
-    in_workspace = b'{"workspace_id":' + workspace + b"," + text[1:]
-    unique = ports.entropy(_COORDINATES_ENTROPY_BYTES).hex()
-    return decode_event(in_workspace, (), Coordinates(unique, 0, 0, ports.now_ms()))
 
 
 def _check(caller: Caller, event: Event) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from litestar import Router
 
 from services.gateway.guards import authorise
-from services.gateway.routes import deliveries, endpoints, events
+from services.gateway.routes import deliveries, endpoints, event_types, events, rejected
 
 NATIVE = "/v1"
 XQR = "/api/v1"
@@ -28,6 +28,8 @@ def api_routers() -> list[Router]:
                 endpoints.ping,
                 endpoints.show_secret,
                 *events.NATIVE,
+                *event_types.NATIVE,
+                *rejected.NATIVE,
             ],
             guards=[authorise],
         ),

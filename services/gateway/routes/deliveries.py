@@ -77,7 +77,7 @@ def _request_of(attempt: Attempt, body: bytes | BodyUnavailable) -> SentRequest:
             body=None,
             body_unavailable=str(body),
         )
-    text, encoding = _shown(body)
+    text, encoding = shown_text(body)
     return SentRequest(
         url=attempt.url, address=attempt.address, headers=headers, body=text, body_encoding=encoding
     )
@@ -86,7 +86,7 @@ def _request_of(attempt: Attempt, body: bytes | BodyUnavailable) -> SentRequest:
 def _response_of(attempt: Attempt) -> ReceivedResponse | None:
     if attempt.status_code is None:
         return None
-    text, encoding = _shown(attempt.response_body)
+    text, encoding = shown_text(attempt.response_body)
     return ReceivedResponse(
         status_code=attempt.status_code,
         headers=list(attempt.response_headers),
@@ -105,7 +105,7 @@ def header_lines(block: str) -> list[tuple[str, str]]:
     return [(name, value) for name, colon, value in pairs if colon and " " not in name]
 
 
-def _shown(body: bytes) -> tuple[str, BodyEncoding]:
+def shown_text(body: bytes) -> tuple[str, BodyEncoding]:
     """Return bytes as text, base64 where they are not UTF-8."""
     try:
         return body.decode(), "utf-8"

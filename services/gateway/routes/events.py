@@ -4,47 +4,41 @@ from __future__ import annotations
 
 from typing import Final
 
-from litestar import get, post
+from litestar import Response, post
 
-from services.gateway.auth import EVENTS_WRITE, WEBHOOKS_READ
+from services.gateway.auth import EVENTS_WRITE, Authenticator
 from services.gateway.guards import SCOPE
-from services.gateway.handlers import events
+from services.gateway.handlers import cloudevents, events
+from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE
+from services.gateway.handlers.events import Posted, Renew
+from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
-from services.gateway.schemas import Accepted, BatchResults, EventType, EventTypeList
-from shared.profiles.profile import Profile
+from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
+from services.gateway.schemas import Accepted, BatchResult, BatchResults
 from shared.topics import BODY_BYTES_MAX
 
 BATCH_BYTES_MAX: Final = 5_000_000
 LINES_TYPES: Final = ("application/x-ndjson", "application/jsonl")
 
 
-def catalogue_of(profile: Profile) -> EventTypeList:
-    """Return a profile's event types with their other names. Pure."""
-    aliases = profile.events.aliases
-    return EventTypeList(
-        data=[
-            EventType(
-                type=name,
-                description=description,
-                aliases=[alias for alias, target in aliases.items() if target == name],
-            )
-            for name, description in profile.events.types.items()
-        ],
-        open=profile.events.open,
-    )
+def summed_up(results: list[BatchResult]) -> BatchResults:
+    """Return the answer to a batch. Pure."""
+    accepted = sum(result.status == "accepted" for result in results)
+    return BatchResults(accepted=accepted, rejected=len(results) - accepted, results=results)
 
 
-@get(
-    "/event-types",
-    tags=["Events"],
-    summary="List the event types",
-    opt={SCOPE: WEBHOOKS_READ},
-    responses=errors(),
-)
-async def list_types(request: ApiRequest) -> EventTypeList:
-    """List."""
-    return catalogue_of(request.auth.profile)
+def _split(body: bytes, content_type: str) -> list[Posted]:
+    """Return the events of a batch; raises Invalid."""
+    if content_type in LINES_TYPES:
+        return [Posted(line) for line in events.split_lines(body)]
+    item = cloudevents.structured if content_type == BATCH_TYPE else Posted
+    return [item(raw) for raw in events.split_array(body)]
+
+
+def _renewed(request: ApiRequest) -> Renew:
+    authenticator: Authenticator = request.app.state.authenticator
+    return authenticator.renewed
 
 
 @post(
@@ -52,17 +46,27 @@ async def list_types(request: ApiRequest) -> EventTypeList:
     tags=["Events"],
     summary="Publish an event",
     description="The answer comes when Kafka has acknowledged the event: from then on nothing "
-    "loses it. The same JSON may be produced to the topic `events` directly.",
+    "loses it. The same JSON may be produced to the topic `events` directly. A CloudEvent is taken "
+    "in structured mode, and in binary mode with its attributes in `ce-` headers.",
     status_code=202,
-    opt={SCOPE: EVENTS_WRITE},
+    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, STRUCTURED_TYPE)},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=EventOperation,
-    responses=errors(413, 415, 422),
+    response_headers=[REPLAYED],
+    responses=errors(409, 413, 415, 422),
 )
-async def publish(request: ApiRequest) -> Accepted:
+async def publish(
+    request: ApiRequest, idempotency_key: IdempotencyKey = None
+) -> Response[Accepted]:
     """Publish one."""
-    ports = request.app.state.ports
-    return Accepted(id=await events.publish(ports, request.auth, await request.body()))
+    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
+    content_type = request.content_type[0]
+    posted = cloudevents.posted(await request.body(), content_type, request.headers.items())
+
+    async def perform(origin: Origin) -> Accepted:
+        return Accepted(id=await events.publish(ports, caller, posted, origin, renewed))
+
+    return await once(request, idempotency_key, perform, status=202, alone=True)
 
 
 @post(
@@ -70,19 +74,26 @@ async def publish(request: ApiRequest) -> Accepted:
     tags=["Events"],
     summary="Publish many events",
     description="A JSON array, or one event a line (NDJSON): up to 1,000 events and 5 MB. Each "
-    "event is accepted or rejected by itself; the results are in the order given.",
+    "event is accepted or rejected by itself; the results are in the order given. A batch of "
+    "CloudEvents has its own content type.",
     status_code=202,
-    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, *LINES_TYPES)},
+    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, *LINES_TYPES, BATCH_TYPE)},
     request_max_body_size=BATCH_BYTES_MAX,
     operation_class=BatchOperation,
-    responses=errors(413, 415),
+    response_headers=[REPLAYED],
+    responses=errors(409, 413, 415),
 )
-async def publish_batch(request: ApiRequest) -> BatchResults:
+async def publish_batch(
+    request: ApiRequest, idempotency_key: IdempotencyKey = None
+) -> Response[BatchResults]:
     """Publish a batch."""
-    body = await request.body()
-    split = events.split_lines if request.content_type[0] in LINES_TYPES else events.split_array
-    ports = request.app.state.ports
-    return BatchResults(results=await events.publish_batch(ports, request.auth, split(body)))
+    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
+    batch = _split(await request.body(), request.content_type[0])
+
+    async def perform(origin: Origin) -> BatchResults:
+        return summed_up(await events.publish_batch(ports, caller, batch, origin, renewed))
+
+    return await once(request, idempotency_key, perform, status=202, alone=True)
 
 
-NATIVE: Final = (list_types, publish, publish_batch)
+NATIVE: Final = (publish, publish_batch)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.storage.mongo.claims import CLAIMS
 from shared.storage.mongo.client import Mongo, outages
 from shared.storage.mongo.endpoints import ENDPOINTS
 from shared.storage.mongo.publishing import TOMBSTONE_KEPT_S
@@ -61,6 +62,12 @@ INDEXES: Final = (
         collection=API_KEYS,
         keys=(("workspace_id", ASCENDING), ("hint", ASCENDING)),
         serves="revoking a workspace's key by its hint",
+    ),
+    Index(
+        collection=CLAIMS,
+        keys=(("expires_at", ASCENDING),),
+        serves="idempotency keys are free again after a day",
+        options={"expireAfterSeconds": 0},
     ),
 )
 

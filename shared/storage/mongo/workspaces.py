@@ -12,6 +12,8 @@ from shared.storage.mongo.publishing import VISIBLE, Clock, Entropy, Publishing,
 WORKSPACES = "workspaces"
 API_KEYS = "api_keys"
 
+_NAMES_ONLY: Document = {"types.description": 0, "types.example": 0}
+
 
 class WorkspaceStore:
     """The ``workspaces`` collection; every change is published to ``endpoints``."""
@@ -34,9 +36,26 @@ class WorkspaceStore:
         )
 
     async def get(self, workspace_id: str) -> Workspace | None:
-        """Return a workspace; raises Outage."""
+        """Return a workspace, its event types by name only; raises Outage."""
+        return await self._found(workspace_id, _NAMES_ONLY)
+
+    async def whole(self, workspace_id: str) -> Workspace | None:
+        """Return a workspace with all that its event types say; raises Outage."""
+        return await self._found(workspace_id, None)
+
+    async def set_types(self, workspace: Workspace) -> Workspace | None:
+        """Store and publish the event types, if the stored workspace still has this revision.
+
+        Returns None when it was changed meanwhile. Raises Outage when the change may be stored but
+        is not published yet; repeating is safe.
+        """
+        where = {"_id": workspace.id, "revision": workspace.revision}
+        types = [msgspec.to_builtins(one) for one in workspace.types]
+        return await self._publishing.change(where, {"$set": {"types": types}})
+
+    async def _found(self, workspace_id: str, fields: Document | None) -> Workspace | None:
         with outages():
-            found = await self._collection.find_one({**VISIBLE, "_id": workspace_id})
+            found = await self._collection.find_one({**VISIBLE, "_id": workspace_id}, fields)
         return None if found is None else _workspace(found)
 
     async def sweep(self, *, everything: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""Every example in docs/api.md is executed; its answer has the status and the fields it shows."""
+"""Every example of the API's pages is executed; its answer has the status and fields it shows."""
 
 import json
 import re
@@ -10,11 +10,14 @@ import pytest
 
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
+from tests.integration.gateway.test_rejected import put_aside
 
 pytestmark = pytest.mark.integration
 
-PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "publishing.md"))
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
+MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
     "url": "https://example.com/webhooks/qr3",
     "events": ["qr.scanned", "qr.created"],
@@ -69,8 +72,8 @@ def shown_in(expected: Any, found: Any) -> bool:
     return bool(shape(expected) == shape(found))
 
 
-async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> None:
-    examples = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
+async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> None:
+    examples = EXAMPLE.findall(PAGES)
     created = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=CREATE)
     webhook = created.json()["id"]
     partition, offset = await produced(gateway, webhook, event_id="evt_abc123xyz")
@@ -83,14 +86,16 @@ async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> N
         timing_ms={"total": 145.4},
     )
     await logged(gateway, delivered)
+    rejected = await put_aside(gateway, qr3, MISSPELT, ("producer", b"shop"), offset=7)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
         "JWT": qr3.jwt,
         "WEBHOOK_ID": webhook,
         "DELIVERY_ID": delivered.delivery_id(),
+        "REJECTED_ID": rejected.id,
     }
-    # A list's first page shows the newest webhook only: the page's examples follow one another.
+    # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
         method, url, headers, body = call_of(command, names)
         found = await gateway.client.request(method, url, headers=headers, content=body)
@@ -101,11 +106,9 @@ async def test_the_examples_of_the_page_work(gateway: Gateway, qr3: Tenant) -> N
         assert shown_in(expected, actual), (command, found.text)
 
 
-def test_every_call_of_the_api_is_on_the_page() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-
-    without_answer = 1  # DELETE
-    assert page.count("```sh\ncurl") == len(EXAMPLE.findall(page)) + without_answer
+def test_every_call_of_the_api_is_on_a_page() -> None:
+    without_answer = 2  # DELETE
+    assert PAGES.count("```sh\ncurl") == len(EXAMPLE.findall(PAGES)) + without_answer
     for path in (
         "/v1/webhooks",
         "/v1/webhooks/{id}",
@@ -116,9 +119,13 @@ def test_every_call_of_the_api_is_on_the_page() -> None:
         "/v1/events",
         "/v1/events/batch",
         "/v1/event-types",
+        "/v1/event-types/{type}",
+        "/v1/rejected-events",
+        "/v1/rejected-events/{id}",
+        "/v1/rejected-events/{id}/resubmit",
         "/api/v1/webhooks",
         "/api/v1/webhooks/{id}",
         "/api/v1/webhooks/{id}/deliveries",
         "/api/v1/webhooks/{id}/deliveries/{delivery}",
     ):
-        assert f"{path}`" in page, path
+        assert f"{path}`" in PAGES, path

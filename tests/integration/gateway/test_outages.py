@@ -15,12 +15,14 @@ from services.gateway.routes.health import Checks
 from services.gateway.wiring import Parts, open_parts
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.models.events import Coordinates, decode_event
 from shared.topics import ENDPOINTS, EVENTS
 from tests.integration.gateway.conftest import Tenant
 from tests.integration.gateway.reading import records_of
 
 pytestmark = pytest.mark.integration
 
+AT = Coordinates("events", 0, 0, 0)
 NOBODY = "127.0.0.1:9"
 CREATE = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT = {"type": "qr.scanned", "data": {}}
@@ -58,12 +60,14 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
     own = msgspec.structs.replace(settings, mongo_uri=mongo_process.uri)
     async with open_parts(own) as parts, client_of(parts) as client:
         tenant = await tenant_of(parts)
+        once = tenant.key | {"Idempotency-Key": "order-1"}
         assert (await client.get("/health/ready")).json()["status"] == "ready"
         assert (await client.get("/v1/event-types", headers=tenant.key)).status_code == 200
 
         await mongo_process.kill9()
         ready = await client.get("/health/ready")
         published = await client.post("/v1/events", headers=tenant.key, json=EVENT)
+        keyed = [await client.post("/v1/events", headers=once, json=EVENT) for _ in range(2)]
         listed = await client.get("/v1/webhooks", headers=tenant.key)
         created = await client.post("/v1/webhooks", headers=tenant.key, json=CREATE)
         stranger = await client.get("/v1/webhooks", headers={"Authorization": "Bearer hk_new"})
@@ -74,6 +78,8 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
             "dependencies": {"kafka": "up", "mongodb": "down"},
         }
         assert published.status_code == 202
+        assert [answer.status_code for answer in keyed] == [202, 202]
+        assert keyed[0].json() == keyed[1].json()
         for answer in (listed, created, stranger):
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "5"
@@ -81,7 +87,12 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
 
         await mongo_process.start()
         assert (await client.get("/v1/webhooks", headers=tenant.key)).json() == {"data": []}
-        assert len(await records_of(own, EVENTS)) == 1
+        remembered = await client.post("/v1/events", headers=once, json=EVENT)
+        assert remembered.json() == keyed[0].json()
+        identities = [
+            decode_event(record.value, (), AT).id for record in await records_of(own, EVENTS)
+        ]
+        assert set(identities) == {published.json()["id"], keyed[0].json()["id"]}
 
 
 async def test_before_mongodb_was_ever_there_the_gateway_is_not_ready(settings: Settings) -> None:

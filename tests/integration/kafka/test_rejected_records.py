@@ -7,10 +7,11 @@ import random
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.fanout.handler import CUT_HEADER, Planner
+from services.fanout.handler import Planner
 from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.kafka.names import topic_name
+from shared.models.rejected import CUT_HEADER
 from shared.policy.matching import Registry
 from shared.topics import DELIVERIES, EVENTS, RECORD_BYTES_MAX, REJECTED
 from tests.integration.kafka.kit import publishing, read_all

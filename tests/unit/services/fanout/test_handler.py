@@ -12,20 +12,18 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.fanout.handler import (
-    CUT_HEADER,
-    CUT_TO_BYTES,
-    FIELD_HEADER,
-    KEPT_BYTES_MAX,
-    ORIGIN_HEADER,
-    REASON_HEADER,
-    FanoutHandler,
-    Planner,
-)
+from services.fanout.handler import CUT_TO_BYTES, KEPT_BYTES_MAX, FanoutHandler, Planner
 from shared.kafka.publisher import Position, Record
 from shared.kafka.salvage import DAMAGED_HEADER
 from shared.models.deliveries import META_HEADER, DeliveryMeta, decode_meta
 from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
+from shared.models.rejected import (
+    CUT_HEADER,
+    FIELD_HEADER,
+    ORIGIN_HEADER,
+    REASON_HEADER,
+    WORKSPACE_HEADER,
+)
 from shared.policy.matching import Registry
 from shared.profiles.profile import load_profiles
 from shared.topics import BODY_BYTES_MAX, DEFAULT_TIERS, RECORD_BYTES_MAX, Tiers
@@ -166,7 +164,12 @@ def test_a_rejected_record_is_kept_byte_for_byte_with_the_reason_and_its_origin(
     )
     assert header(follow, FIELD_HEADER) == b"type"
     origin = json.loads(header(follow, ORIGIN_HEADER))
-    assert origin == {"topic": "p.events", "partition": 3, "offset": 41}
+    assert origin == {
+        "topic": "p.events",
+        "partition": 3,
+        "offset": 41,
+        "timestamp_ms": TIMESTAMP_MS,
+    }
 
 
 @pytest.mark.parametrize(
@@ -193,6 +196,27 @@ def test_what_cannot_be_delivered_is_rejected_with_the_reason(
     follow = rejected(value)
     assert says in header(follow, REASON_HEADER).decode()
     assert header(follow, FIELD_HEADER).decode() == field
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "workspace"),
+    [
+        (event(type="nope"), (), "ws_1"),
+        (event(data=[], workspace_id="ws_2"), (), None),
+        (b'{"workspace_id":"ws_1"}', (), "ws_1"),
+        (b'{"workspace_id":["ws_1"],"source":"ws_1"}', (), "ws_1"),
+        (b'{"workspaceid":"ws_1","specversion":"1.0"}', (), "ws_1"),
+        (b"{", (("ce_specversion", b"1.0"), ("ce_source", b"ws_1")), "ws_1"),
+        (b"not JSON ws_1", (), None),
+        (None, (), None),
+    ],
+)
+def test_a_rejected_record_says_whose_it_is_where_that_can_be_told(
+    value: bytes | None, headers: Any, workspace: str | None
+) -> None:
+    follow = rejected(value, headers=headers)
+
+    assert dict(follow.headers).get(WORKSPACE_HEADER) == (workspace and workspace.encode())
 
 
 def test_a_damaged_batch_is_rejected_with_what_was_lost() -> None:

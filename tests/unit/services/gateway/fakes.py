@@ -4,10 +4,14 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from services.gateway.auth import SCOPES, Caller
 from services.gateway.delivery_settings import Limits
+from services.gateway.idempotency import Once, Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Position, Record
+from shared.models.claims import Answer, Claim
 from shared.models.errors import Outage
 from shared.models.management import ApiKey, Workspace
 from shared.policy.addresses import EgressPolicy
@@ -77,6 +81,65 @@ class MemoryWorkspaces:
             raise Outage("MongoDB does not answer")
         return self.known.get(workspace_id)
 
+    async def whole(self, workspace_id: str) -> Workspace | None:
+        return await self.get(workspace_id)
+
+    async def set_types(self, workspace: Workspace) -> Workspace | None:
+        standing = await self.get(workspace.id)
+        if standing is None or standing.revision != workspace.revision:
+            return None
+        changed = msgspec.structs.replace(workspace, revision=workspace.revision + 1)
+        self.known[workspace.id] = changed
+        return changed
+
+
+class MemoryClaims:
+    """Claims by id; ``away`` is an outage."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Claim] = {}
+        self.away = False
+        self.asked = 0
+
+    async def add(self, claim: Claim) -> bool:
+        await self._reached()
+        if claim.id in self.known:
+            return False
+        self.known[claim.id] = claim
+        return True
+
+    async def get(self, claim_id: str) -> Claim | None:
+        await self._reached()
+        return self.known.get(claim_id)
+
+    async def replace(self, standing: Claim, claim: Claim) -> bool:
+        return await self._changed(standing, claim)
+
+    async def settle(self, claim: Claim, answer: Answer) -> None:
+        await self._changed(claim, msgspec.structs.replace(claim, answer=answer))
+
+    async def abandon(self, claim: Claim) -> None:
+        await self._changed(claim, msgspec.structs.replace(claim, held_until_ms=0))
+
+    async def release(self, claim: Claim) -> None:
+        await self._changed(claim, None)
+
+    async def _changed(self, held: Claim, changed: Claim | None) -> bool:
+        await self._reached()
+        standing = self.known.get(held.id)
+        if standing is None or standing.holder != held.holder:
+            return False
+        if changed is None:
+            del self.known[held.id]
+        else:
+            self.known[held.id] = changed
+        return True
+
+    async def _reached(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise Outage("MongoDB does not answer")
+
 
 class MemorySink:
     """Keeps what is published."""
@@ -98,6 +161,8 @@ def ports(**given: Any) -> Ports:
         "endpoints": None,
         "log": None,
         "health": None,
+        "claims": MemoryClaims(),
+        "rejected": None,
         "bodies": None,
         "sink": MemorySink(),
         "profiles": PROFILES,
@@ -110,6 +175,13 @@ def ports(**given: Any) -> Ports:
         "entropy": random.Random(1).randbytes,
     }
     return Ports(**{**base, **given})
+
+
+def origin(given: Ports) -> Origin:
+    """Return the origin of a call without a key."""
+    return Once(
+        given.claims, keyring=given.keyring, now_ms=given.now_ms, entropy=given.entropy
+    ).origin()
 
 
 def caller(profile: Any = QR3) -> Caller:

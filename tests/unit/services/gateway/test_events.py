@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
 from services.gateway.handlers import events
+from services.gateway.handlers.events import Posted
+from services.gateway.ports import Ports
 from services.gateway.schemas import BatchResult
+from shared.kafka.publisher import Record
 from shared.models import ids
 from shared.models.errors import Invalid, Poison
 from shared.models.events import Coordinates, Event, decode_event
-from tests.unit.services.gateway.fakes import QR3, STANDARD, XQR, MemorySink, caller, ports
+from tests.unit.services.gateway.fakes import QR3, STANDARD, XQR, MemorySink, caller, origin, ports
 
 ELSEWHERE = Coordinates("events", 3, 99, 1_900_000_000_000)
 
@@ -28,6 +32,10 @@ values = st.recursive(
 objects = st.dictionaries(st.text(max_size=6), values, max_size=4)
 
 
+def prepared(given_ports: Ports, who: Caller, raw: bytes) -> tuple[Event, Record]:
+    return events.prepare(given_ports, who, Posted(raw), origin(given_ports))
+
+
 def as_fanout_reads(value: bytes | None) -> Event:
     return decode_event(value, (), ELSEWHERE)
 
@@ -38,7 +46,7 @@ def test_fan_out_reads_the_very_event_that_was_accepted(
 ) -> None:
     raw = json.dumps({"type": "qr.scanned", "data": data}, indent=1 if spaced else None).encode()
 
-    event, record = events.prepare(ports(), caller(), raw)
+    event, record = prepared(ports(), caller(), raw)
 
     read = as_fanout_reads(record.value)
     assert (read.id, read.type, read.workspace_id) == (event.id, "qr.scanned", "ws_a")
@@ -51,8 +59,8 @@ def test_id_and_time_are_filled_in_and_unique() -> None:
     given_ports = ports()
     raw = b'{"type":"qr.scanned","data":{}}'
 
-    first, _ = events.prepare(given_ports, caller(), raw)
-    second, _ = events.prepare(given_ports, caller(), raw)
+    first, _ = prepared(given_ports, caller(), raw)
+    second, _ = prepared(given_ports, caller(), raw)
 
     assert first.id.startswith("evt_")
     assert first.id != second.id
@@ -63,14 +71,14 @@ def test_id_and_time_are_filled_in_and_unique() -> None:
 def test_an_id_and_a_time_of_the_callers_own_are_kept() -> None:
     raw = b'{"id":"evt_mine","type":"scan.created","created":"2026-03-15T11:00:00+01:00","data":{}}'
 
-    event, record = events.prepare(ports(), caller(), raw)
+    event, record = prepared(ports(), caller(), raw)
 
     assert (event.id, event.created) == ("evt_mine", "2026-03-15T10:00:00.000Z")
     assert as_fanout_reads(record.value).type == "scan.created"
 
 
 def test_an_id_that_is_null_is_filled_in_once_for_all() -> None:
-    event, record = events.prepare(
+    event, record = prepared(
         ports(), caller(), b'{"id":null,"type":"qr.scanned","data":{},"created":null}'
     )
 
@@ -80,7 +88,7 @@ def test_an_id_that_is_null_is_filled_in_once_for_all() -> None:
 def test_data_keeps_the_callers_bytes() -> None:
     raw = b' {"type":"t.t", "data": { "b" : 1.50, "a":"\\u00e9\\ud800" } } '
 
-    _, record = events.prepare(ports(), caller(XQR), raw)
+    _, record = prepared(ports(), caller(XQR), raw)
 
     assert as_fanout_reads(record.value).data == b'{ "b" : 1.50, "a":"\\u00e9\\ud800" }'
 
@@ -88,9 +96,9 @@ def test_data_keeps_the_callers_bytes() -> None:
 @pytest.mark.parametrize(
     ("raw", "field", "reason"),
     [
-        (b"", None, "JSON object"),
-        (b"{}", None, "JSON object"),
-        (b"[]", None, "JSON object"),
+        (b"", None, "as JSON"),
+        (b"{}", None, "type"),
+        (b"[]", None, "Expected `object`"),
         (b'{"type":"qr.scanned"}', None, "data"),
         (b'{"data":{}}', None, "type"),
         (b'{"type":"qr.scanned","data":[]}', "data", "JSON object"),
@@ -111,7 +119,7 @@ def test_what_fan_out_would_reject_is_refused_with_the_reason(
     raw: bytes, field: str | None, reason: str
 ) -> None:
     with pytest.raises(Poison) as caught:
-        events.prepare(ports(), caller(), raw)
+        prepared(ports(), caller(), raw)
 
     assert reason in caught.value.reason
     if field is not None:
@@ -121,7 +129,7 @@ def test_what_fan_out_would_reject_is_refused_with_the_reason(
 def test_the_callers_own_workspace_may_be_named() -> None:
     raw = b'{"type":"qr.scanned","data":{},"workspace_id":"ws_a"}'
 
-    event, _ = events.prepare(ports(), caller(), raw)
+    event, _ = prepared(ports(), caller(), raw)
 
     assert event.workspace_id == "ws_a"
 
@@ -130,13 +138,13 @@ def test_nobody_publishes_into_another_workspace_by_a_repeated_member() -> None:
     raw = b'{"workspace_id":"ws_a","type":"qr.scanned","data":{},"workspace_id":"ws_b"}'
 
     with pytest.raises(Poison, match="workspace_id"):
-        events.prepare(ports(), caller(), raw)
+        prepared(ports(), caller(), raw)
 
 
 def test_what_looks_like_a_cloud_event_is_the_callers_own_all_the_same() -> None:
     raw = b'{"specversion":"1.0","id":"1","type":"qr.scanned","source":"ws_b","data":{}}'
 
-    event, _ = events.prepare(ports(), caller(), raw)
+    event, _ = prepared(ports(), caller(), raw)
 
     assert event.workspace_id == "ws_a"
 
@@ -145,7 +153,7 @@ def test_an_event_that_no_record_can_hold_is_refused() -> None:
     data = b'{"a":"' + b"x" * events.EVENT_BYTES_MAX + b'"}'
 
     with pytest.raises(Poison, match="bytes"):
-        events.prepare(ports(), caller(STANDARD), b'{"type":"a.b","data":' + data + b"}")
+        prepared(ports(), caller(STANDARD), b'{"type":"a.b","data":' + data + b"}")
 
 
 @given(st.lists(objects, max_size=5), st.booleans())
@@ -187,6 +195,18 @@ def test_lines_are_split_and_blank_ones_dropped() -> None:
     assert events.split_lines(b'{"a":1}\r\n\n  \n{"b":2}') == [b'{"a":1}\r', b'{"b":2}']
 
 
+async def the_same(known: Caller) -> Caller:
+    return known
+
+
+async def published(raws: list[bytes], sink: MemorySink) -> list[BatchResult]:
+    given_ports = ports(sink=sink)
+    batch = [Posted(raw) for raw in raws]
+    return await events.publish_batch(
+        given_ports, caller(QR3), batch, origin(given_ports), the_same
+    )
+
+
 async def test_a_batch_answers_for_each_event_in_order() -> None:
     sink = MemorySink()
     raws = [
@@ -196,7 +216,7 @@ async def test_a_batch_answers_for_each_event_in_order() -> None:
         b'{"id":"evt_2","type":"scan.created","data":{}}\r',
     ]
 
-    results = await events.publish_batch(ports(sink=sink), caller(QR3), raws)
+    results = await published(raws, sink)
 
     assert [result.status for result in results] == ["accepted", "rejected", "rejected", "accepted"]
     assert [result.id for result in results] == ["evt_1", None, None, "evt_2"]
@@ -208,17 +228,36 @@ async def test_a_batch_answers_for_each_event_in_order() -> None:
 async def test_a_batch_of_rejects_publishes_nothing() -> None:
     sink = MemorySink()
 
-    await events.publish_batch(ports(sink=sink), caller(), [b"{}"])
+    await published([b"{}"], sink)
 
     assert sink.records == []
 
 
 async def test_a_batch_has_a_limit() -> None:
     with pytest.raises(TooLarge, match="1001 events; 1000 are allowed"):
-        await events.publish_batch(ports(), caller(), [b"{}"] * 1_001)
+        await published([b"{}"] * 1_001, MemorySink())
 
 
 def test_results_leave_out_what_is_unset() -> None:
     accepted = msgspec.json.encode(BatchResult(status="accepted", id="evt_1"))
 
     assert accepted == b'{"status":"accepted","id":"evt_1"}'
+
+
+async def test_a_batch_of_a_thousand_with_ten_bad_ones_names_the_ten_and_publishes_the_rest() -> (
+    None
+):
+    sink, bad = MemorySink(), set(range(7, 1_000, 100))
+    raws = [
+        json.dumps(
+            {"id": f"evt_{n}", "type": "qr.scaned" if n in bad else "qr.scanned", "data": {}}
+        ).encode()
+        for n in range(1_000)
+    ]
+
+    results = await published(raws, sink)
+
+    assert {n for n, result in enumerate(results) if result.status == "rejected"} == bad
+    assert all(result.error and result.error.field == "type" for result in results if not result.id)
+    written = [as_fanout_reads(record.value).id for record in sink.records]
+    assert written == [f"evt_{n}" for n in range(1_000) if n not in bad]

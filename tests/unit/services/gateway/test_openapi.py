@@ -94,6 +94,12 @@ def test_every_call_of_the_api_asks_for_a_scope(app: Litestar) -> None:
 def test_the_bodies_of_events_are_described(document: dict[str, Any]) -> None:
     batch = document["paths"]["/v1/events/batch"]["post"]["requestBody"]["content"]
 
-    assert set(batch) == {"application/json", "application/x-ndjson"}
+    assert set(batch) == {
+        "application/json",
+        "application/x-ndjson",
+        "application/cloudevents-batch+json",
+    }
     single = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]
     assert single["application/json"]["schema"]["required"] == ["type", "data"]
+    cloud = single["application/cloudevents+json"]["schema"]
+    assert cloud["required"] == ["specversion", "id", "source", "type"]

@@ -1,15 +1,12 @@
 """Answers: the guides' fields first, in the guides' order."""
 
 import msgspec
-import pytest
 
 from services.gateway.ports import BodyUnavailable
 from services.gateway.routes.deliveries import delivery_of, detail_of, header_lines
 from services.gateway.routes.endpoints import webhook_of
-from services.gateway.routes.events import catalogue_of
 from shared.models.attempts import Attempt
 from shared.models.management import Endpoint
-from tests.unit.services.gateway.fakes import QR3, STANDARD
 
 ENDPOINT = Endpoint(
     id="wh_abc123",
@@ -163,13 +160,3 @@ def test_without_a_response_there_is_none() -> None:
 def test_header_lines_are_taken_apart() -> None:
     assert header_lines("") == []
     assert header_lines("Host: a\r\nX: \r\n") == [("Host", "a"), ("X", "")]
-
-
-@pytest.mark.parametrize(("profile", "open_"), [(QR3, False), (STANDARD, True)])
-def test_the_catalogue_names_types_and_aliases(profile, open_) -> None:  # type: ignore[no-untyped-def]
-    catalogue = catalogue_of(profile)
-
-    assert catalogue.open is open_
-    assert {item.type for item in catalogue.data} == set(profile.events.types)
-    aliases = {item.type: item.aliases for item in catalogue.data}
-    assert aliases.get("qr.scanned", ["scan.created"]) == ["scan.created"]
