@@ -374,12 +374,14 @@ class Engine:
 
 
 def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
-    """Return why nothing is to be sent, None where it is; a ping tests a disabled endpoint too."""
+    """Return why nothing is to be sent, None where it is; a ping tests whatever can be tested."""
     if endpoint is None:
         return "endpoint_deleted"
-    if not endpoint.active and meta.trigger != TRIGGER_PING:
+    if meta.trigger == TRIGGER_PING:
+        return None
+    if not endpoint.active:
         return "endpoint_disabled"
-    return None
+    return None if endpoint.paused_ms is None else "endpoint_paused"
 
 
 def _priority(meta: DeliveryMeta) -> Priority:

@@ -85,7 +85,7 @@ def settle(
         response_time_ms=round(outcome.timing.total_ms, 1),
         error=None if isinstance(outcome, Answered) else outcome.kind,
         error_message=None if isinstance(outcome, Answered) else outcome.message,
-        request_headers=sent.headers.decode("ascii"),
+        request_headers=destination.recorded(sent.headers).decode("ascii"),
         response_headers=() if answered is None else answered.headers,
         response_body=b"" if answered is None else answered.body,
         response_truncated=answered is not None and answered.body_truncated,

@@ -63,6 +63,13 @@ class InvalidFields(Invalid):
         self.errors = tuple(errors)
 
 
+class PreconditionFailed(Misuse):
+    """The thing is not what the caller's ``If-Match`` expects."""
+
+    code = "precondition_failed"
+    status = 412
+
+
 class UnsupportedMedia(Misuse):
     """The body is of a type that this call does not read."""
 

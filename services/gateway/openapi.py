@@ -37,6 +37,7 @@ _ERRORS: Final = {
     403: "The credential may not do this.",
     404: "The workspace has no such thing.",
     409: "The state of the thing, or an `Idempotency-Key` that was used, does not allow it.",
+    412: "The webhook's ETag is not the one in `If-Match`: somebody has changed it meanwhile.",
     413: "The request is too large.",
     415: "The Content-Type is not one that this call reads.",
     422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",

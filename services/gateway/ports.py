@@ -16,7 +16,13 @@ from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
 from shared.models.errors import HooklaneError
-from shared.models.management import ApiKey, Endpoint, Workspace
+from shared.models.management import (
+    ALL_ENDPOINTS,
+    ApiKey,
+    Endpoint,
+    EndpointFilter,
+    Workspace,
+)
 from shared.models.rejected import Rejected
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
@@ -62,15 +68,22 @@ class Endpoints(Protocol):
         """Return an endpoint of this workspace."""
 
     async def page(
-        self, workspace_id: str, *, limit: int, before: str | None = None
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        chosen: EndpointFilter = ALL_ENDPOINTS,
     ) -> list[Endpoint]:
         """Return up to ``limit`` endpoints, newest first, older than the id ``before``."""
 
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:
         """Store ``endpoint`` if the stored one still has its revision, else return None."""
 
-    async def delete(self, workspace_id: str, endpoint_id: str) -> bool:
-        """Delete an endpoint; returns whether there was one."""
+    async def delete(
+        self, workspace_id: str, endpoint_id: str, *, revision: int | None = None
+    ) -> bool:
+        """Delete an endpoint, of this revision if one is given; returns whether there was one."""
 
 
 class Row(Protocol):

@@ -22,6 +22,7 @@ from shared.models.errors import Invalid
 
 BODY_TIMEOUT_S: Final = 30.0
 JSON_TYPE: Final = "application/json"
+MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
 CONTENT_TYPES: Final = "content_types"
 """The route option that lists the content types a route reads; ``application/json`` without it."""
 

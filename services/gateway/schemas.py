@@ -15,6 +15,9 @@ from shared.models.attempts import Status
 
 DESCRIPTION_LENGTH_MAX: Final = 512
 EVENTS_MAX: Final = 100
+METADATA_MAX: Final = 50
+METADATA_KEY_LENGTH_MAX: Final = 40
+METADATA_VALUE_LENGTH_MAX: Final = 500
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 50
 BATCH_EVENTS_MAX: Final = 1_000
@@ -56,6 +59,20 @@ RateLimit = Annotated[
         examples=[10.0],
     ),
 ]
+_METADATA: Final = Meta(
+    description=f"Anything of yours, for finding it again: up to {METADATA_MAX} texts of up to "
+    f"{METADATA_VALUE_LENGTH_MAX} characters, under keys of letters, digits, `_` and `-`.",
+    examples=[{"team": "billing"}],
+)
+_HEADERS: Final = Meta(
+    description="Headers of your own, sent with every request. Their values are stored encrypted "
+    "and shown as `********`.",
+    examples=[{"X-Api-Key": "9f86d081884c"}],
+)
+Metadata = Annotated[dict[str, str] | None, _METADATA]
+MetadataPatch = Annotated[dict[str, str | None] | None, _METADATA]
+CustomHeaders = Annotated[dict[str, str] | None, _HEADERS]
+CustomHeadersPatch = Annotated[dict[str, str | None] | None, _HEADERS]
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
 ]
@@ -76,12 +93,14 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=["my-secret-key-min-16-chars"],
         ),
     ] = None
+    metadata: Metadata = None
+    headers: CustomHeaders = None
     concurrency: Concurrency = None
     rate_limit: RateLimit = None
 
 
 class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of an endpoint; what is absent stays."""
+    """Changes of an endpoint as JSON merge patch (RFC 7396): absent stays, ``null`` removes."""
 
     url: Url | UnsetType = UNSET
     events: Events | UnsetType = UNSET
@@ -90,12 +109,14 @@ class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[
             bool,
             Meta(
-                description="`true` enables the endpoint again and resets its failure count; "
-                "`false` disables it."
+                description="`true` enables the endpoint again, resets its failure count and ends "
+                "a pause; `false` disables it."
             ),
         ]
         | UnsetType
     ) = UNSET
+    metadata: MetadataPatch | UnsetType = UNSET
+    headers: CustomHeadersPatch | UnsetType = UNSET
     concurrency: Concurrency | UnsetType = UNSET
     rate_limit: RateLimit | UnsetType = UNSET
 
@@ -124,6 +145,11 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     consecutive_failures: Annotated[
         int | UnsetType, Meta(description="Failed attempts in a row since the last success.")
     ] = UNSET
+    paused_at: Annotated[
+        Time | None, Meta(description="Since when it is paused; absent where it is not.")
+    ] = None
+    metadata: Annotated[dict[str, str], _METADATA] = {}
+    headers: Annotated[dict[str, str], _HEADERS] = {}
     concurrency: Concurrency = None
     rate_limit: RateLimit = None
 

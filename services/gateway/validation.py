@@ -1,4 +1,4 @@
-"""What an endpoint may be: URL, events, secret, description, settings. Pure.
+"""What an endpoint may be: URL, events, secret, description, metadata, settings. Pure.
 
 Each check returns the fix in words, or None; all fields are checked, so that a caller sees
 everything that is wrong at once.
@@ -7,24 +7,30 @@ everything that is wrong at once.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from services.gateway import delivery_settings
+from services.gateway import custom_headers, delivery_settings
 from services.gateway.delivery_settings import Limits
 from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.schemas import (
     DESCRIPTION_LENGTH_MAX,
     EVENTS_MAX,
+    METADATA_KEY_LENGTH_MAX,
+    METADATA_MAX,
+    METADATA_VALUE_LENGTH_MAX,
     CreateWebhook,
     UpdateWebhook,
 )
+from shared.models.management import Endpoint
 from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
 from shared.profiles.profile import ALL_EVENTS, Profile, Signature
 from shared.signing.schemes import standard_key
 
 SECRET_ENTROPY_BYTES: Final = 32
 HINT_CHARACTERS: Final = 4
+_METADATA_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{METADATA_KEY_LENGTH_MAX}}}")
 
 
 def url_problem(url: str, policy: EgressPolicy) -> str | None:
@@ -79,6 +85,26 @@ def description_problem(description: str) -> str | None:
     return None
 
 
+def is_metadata_key(text: str) -> bool:
+    """Return whether ``text`` can be a key of metadata."""
+    return _METADATA_KEY.fullmatch(text) is not None
+
+
+def metadata_errors(metadata: Mapping[str, str | None]) -> Iterable[FieldError]:
+    """Yield what is wrong with metadata as given; None removes an entry."""
+    for key, value in metadata.items():
+        if not is_metadata_key(key):
+            yield FieldError(
+                f"metadata.{key[:METADATA_KEY_LENGTH_MAX]}",
+                f"a key has 1 to {METADATA_KEY_LENGTH_MAX} letters, digits, '_' and '-'",
+            )
+        elif value is not None and len(value) > METADATA_VALUE_LENGTH_MAX:
+            yield FieldError(
+                f"metadata.{key}",
+                f"has {len(value)} characters; {METADATA_VALUE_LENGTH_MAX} are allowed",
+            )
+
+
 def check(
     wanted: CreateWebhook | UpdateWebhook,
     *,
@@ -96,7 +122,25 @@ def check(
         _add(errors, "description", description_problem(wanted.description))
     if isinstance(wanted, CreateWebhook) and wanted.secret is not None:
         _add(errors, "secret", secret_problem(wanted.secret, profile.signature))
+    if isinstance(wanted.metadata, dict):
+        errors.extend(metadata_errors(wanted.metadata))
+    if isinstance(wanted.headers, dict):
+        errors.extend(custom_headers.problems(wanted.headers, profile))
     errors.extend(delivery_settings.problems(wanted, limits))
+    if errors:
+        raise InvalidFields(errors)
+
+
+def check_whole(endpoint: Endpoint) -> None:
+    """Check what only shows once a change is merged in; raises InvalidFields."""
+    errors = [
+        FieldError(name, f"has {count} entries; {most} are allowed")
+        for name, count, most in (
+            ("metadata", len(endpoint.metadata), METADATA_MAX),
+            ("headers", len(endpoint.headers), custom_headers.HEADERS_MAX),
+        )
+        if count > most
+    ]
     if errors:
         raise InvalidFields(errors)
 

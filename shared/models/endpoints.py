@@ -11,9 +11,14 @@ not written, as every service reads every state at its start; so a default never
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from shared.models import ids, wire
+
+MASK: Final = "********"
+"""What stands for the value of a custom header wherever people can see it."""
 
 
 class TypeNames(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,7 +49,9 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     aliases included. ``epoch`` counts how often the endpoint was enabled: failures of an earlier
     epoch do not count against it. ``revision`` grows with each change; readers keep the highest.
     ``concurrency`` is how many requests may be in flight, ``rate_limit`` how many may start in a
-    second; None leaves both to the worker.
+    second; None leaves both to the worker. ``headers`` are sent with every request: names with
+    values that are encrypted like the secret. ``paused_ms`` is since when nothing is sent because
+    somebody asked for that, whatever ``active`` says.
     """
 
     id: str
@@ -59,6 +66,13 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     epoch: int = 1
     concurrency: int | None = None
     rate_limit: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    paused_ms: int | None = None
+
+
+def header_context(endpoint_id: str, name: str) -> str:
+    """Return what a custom header's value is sealed for: this endpoint, and this header of it."""
+    return f"{endpoint_id}/{name.lower()}"
 
 
 _encoder = msgspec.json.Encoder()

@@ -6,6 +6,8 @@ need of them. ``state`` makes one from the other. Times are Unix milliseconds.
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
 
 from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState
@@ -23,6 +25,9 @@ class OwnType(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     example: str | None = None
     deprecated: bool = False
+
+
+EndpointStatus = Literal["active", "paused", "disabled"]
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
     concurrency: int | None = None
     rate_limit: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    paused_ms: int | None = None
+    metadata: dict[str, str] = {}
 
     def state(self) -> EndpointState | None:
         """Return what the ``endpoints`` topic says of this endpoint; None is a tombstone."""
@@ -99,3 +107,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return EndpointState(
             **{name: getattr(self, name) for name in EndpointState.__struct_fields__}
         )
+
+
+class EndpointFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which endpoints of a workspace a list shows; None stands for any.
+
+    ``names`` are subscriptions of which the endpoint has at least one, ``text`` is part of its URL
+    or its description in whatever case, ``metadata`` is contained in its own.
+    """
+
+    status: EndpointStatus | None = None
+    names: tuple[str, ...] | None = None
+    text: str | None = None
+    metadata: dict[str, str] = {}
+
+
+ALL_ENDPOINTS: Final = EndpointFilter()

@@ -19,6 +19,13 @@ TYPES_REMEMBERED_MAX: Final = 4_096
 _NOBODY: Final[tuple[EndpointState, ...]] = ()
 
 
+def names_of(profile: Profile, event_type: str) -> tuple[str, ...]:
+    """Return every name by which an endpoint of ``profile`` can be subscribed to a type."""
+    canonical = profile.canonical(event_type)
+    aliases = (alias for alias, target in profile.events.aliases.items() if target == canonical)
+    return (canonical, *aliases, ALL_EVENTS)
+
+
 class _Workspace:
     """The active subscriptions of one workspace."""
 

@@ -116,6 +116,11 @@ ENDPOINT: Final = EndpointState(
     epoch=4,
 )
 LIMITED: Final = msgspec.structs.replace(ENDPOINT, concurrency=4, rate_limit=2.5)
+SETTLED: Final = msgspec.structs.replace(
+    LIMITED,
+    headers=(("X-Api-Key", "k1:DAwMDAwMDAwM"), ("Authorization", "k1:AQEBAQEBAQEB")),
+    paused_ms=1_773_568_800_000,
+)
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2
 )
@@ -155,6 +160,12 @@ CASES: Final = (
     Case(
         "endpoint.v2.json",
         LIMITED,
+        lambda value: endpoints.decode_state(ENDPOINT.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
+        "endpoint.v3.json",
+        SETTLED,
         lambda value: endpoints.decode_state(ENDPOINT.id, value),
         endpoints.encode_state,
     ),

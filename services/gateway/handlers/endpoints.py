@@ -1,14 +1,18 @@
-"""Endpoints: create, read, change, delete, show the secret, ping."""
+"""Endpoints: create, read, change, pause, delete, show the secret, ping."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 from msgspec import UNSET
 
-from services.gateway import validation
+from services.gateway import custom_headers, validation
 from services.gateway.auth import Caller
+from services.gateway.custom_headers import NO_HEADERS, Sealed
+from services.gateway.endpoint_filters import Filters, chosen_by
+from services.gateway.etags import ANYTHING, Condition
 from services.gateway.ports import Ports
 from services.gateway.schemas import CreateWebhook, UpdateWebhook
 from shared.kafka.publisher import Record
@@ -31,27 +35,26 @@ async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[E
 
     Raises InvalidFields, or Outage: then there is no endpoint and the call may be repeated.
     """
-    validation.check(wanted, profile=caller.profile, policy=ports.egress, limits=ports.limits)
+    _check(ports, caller, wanted)
     secret = wanted.secret
     if secret is None:
         entropy = ports.entropy(validation.SECRET_ENTROPY_BYTES)
         secret = validation.new_secret(caller.profile.signature, entropy)
     now_ms = ports.now_ms()
     identifier = ids.new_id(ids.ENDPOINT, now_ms, ports.entropy(ids.ENTROPY_BYTES))
-    endpoint = Endpoint(
+    blank = Endpoint(
         id=identifier,
         workspace_id=caller.workspace_id,
         profile=caller.profile.name,
         url=wanted.url,
-        events=validation.without_repeats(wanted.events),
+        events=(),
         secret=ports.keyring.seal(secret, identifier, ports.entropy(NONCE_BYTES)),
         secret_hint=validation.hint_of(secret),
-        description=wanted.description,
-        concurrency=wanted.concurrency,
-        rate_limit=wanted.rate_limit,
         created_ms=now_ms,
         updated_ms=now_ms,
     )
+    endpoint = with_fields(blank, wanted, _sealed_headers(ports, wanted, identifier))
+    validation.check_whole(endpoint)
     return await ports.endpoints.create(endpoint), secret
 
 
@@ -69,54 +72,142 @@ async def failures(ports: Ports, endpoint: Endpoint) -> int:
 
 
 async def page(
-    ports: Ports, caller: Caller, *, limit: int, before: str | None
+    ports: Ports, caller: Caller, *, filters: Filters, limit: int, before: str | None
 ) -> tuple[list[Endpoint], str | None]:
-    """Return a page of endpoints, newest first, and where the next one begins."""
-    found = await ports.endpoints.page(caller.workspace_id, limit=limit + 1, before=before)
+    """Return a page of endpoints, newest first, and where the next one begins.
+
+    Raises InvalidFields for a filter that is none.
+    """
+    chosen = chosen_by(caller.profile, filters)
+    found = await ports.endpoints.page(
+        caller.workspace_id, limit=limit + 1, before=before, chosen=chosen
+    )
     shown = found[:limit]
     return shown, shown[-1].id if len(found) > limit else None
 
 
-async def change(ports: Ports, caller: Caller, endpoint_id: str, wanted: UpdateWebhook) -> Endpoint:
+async def change(
+    ports: Ports,
+    caller: Caller,
+    endpoint_id: str,
+    wanted: UpdateWebhook,
+    condition: Condition = ANYTHING,
+) -> Endpoint:
     """Change an endpoint; returns it once every service can know the change.
 
-    Raises InvalidFields, NotFound, or Outage: then the change may be stored and will be published,
-    and the call may be repeated.
+    Raises InvalidFields, NotFound, PreconditionFailed, or Outage: then the change may be stored and
+    will be published, and the call may be repeated.
     """
-    validation.check(wanted, profile=caller.profile, policy=ports.egress, limits=ports.limits)
-    for _ in range(CHANGE_TRIES_MAX):
-        current = await get(ports, caller, endpoint_id)
-        changed = await ports.endpoints.replace(changed_by(current, wanted, ports.now_ms()))
-        if changed is not None:
-            return changed
-    raise Outage(f"{endpoint_id} is being changed by others all the time")
+    _check(ports, caller, wanted)
+    sealed = _sealed_headers(ports, wanted, endpoint_id)
+
+    def merged(current: Endpoint) -> Endpoint:
+        changed = changed_by(current, wanted, ports.now_ms(), sealed)
+        validation.check_whole(changed)
+        return changed
+
+    return await _replace(ports, caller, endpoint_id, condition, merged)
 
 
-def changed_by(current: Endpoint, wanted: UpdateWebhook, now_ms: int) -> Endpoint:
-    """Return ``current`` with what ``wanted`` sets. Pure.
+async def pause(
+    ports: Ports, caller: Caller, endpoint_id: str, condition: Condition = ANYTHING
+) -> Endpoint:
+    """Send nothing to an endpoint until it is resumed; raises as ``change`` does."""
+
+    def paused(current: Endpoint) -> Endpoint:
+        now_ms = ports.now_ms()
+        if current.paused_ms is not None:
+            return current
+        return msgspec.structs.replace(current, paused_ms=now_ms, updated_ms=now_ms)
+
+    return await _replace(ports, caller, endpoint_id, condition, paused)
+
+
+async def resume(
+    ports: Ports, caller: Caller, endpoint_id: str, condition: Condition = ANYTHING
+) -> Endpoint:
+    """End a pause; raises as ``change`` does."""
+
+    def resumed(current: Endpoint) -> Endpoint:
+        if current.paused_ms is None:
+            return current
+        return msgspec.structs.replace(current, paused_ms=None, updated_ms=ports.now_ms())
+
+    return await _replace(ports, caller, endpoint_id, condition, resumed)
+
+
+def changed_by(
+    current: Endpoint, wanted: UpdateWebhook, now_ms: int, sealed: Sealed = NO_HEADERS
+) -> Endpoint:
+    """Return ``current`` with what ``wanted`` sets; ``sealed`` are its headers. Pure.
 
     Enabling a disabled endpoint begins a new epoch, in which earlier failures do not count.
     """
-    as_given = {name: getattr(wanted, name) for name in _TAKEN_AS_GIVEN}
-    changes = {name: value for name, value in as_given.items() if value is not UNSET}
-    changed = msgspec.structs.replace(current, updated_ms=now_ms, **changes)
+    changed = msgspec.structs.replace(with_fields(current, wanted, sealed), updated_ms=now_ms)
+    if wanted.is_active is UNSET:
+        return changed
+    return msgspec.structs.replace(
+        changed,
+        active=wanted.is_active,
+        disabled_reason=None,
+        epoch=current.epoch + (wanted.is_active and not current.active),
+        paused_ms=None if wanted.is_active else current.paused_ms,
+    )
+
+
+def with_fields(
+    endpoint: Endpoint, wanted: CreateWebhook | UpdateWebhook, sealed: Sealed
+) -> Endpoint:
+    """Return ``endpoint`` with the fields that ``wanted`` has, merged by RFC 7396. Pure.
+
+    ``sealed`` stands for the values of ``wanted.headers``.
+    """
+    given = {name: getattr(wanted, name) for name in _TAKEN_AS_GIVEN}
+    changes = {name: value for name, value in given.items() if value is not UNSET}
     if wanted.events is not UNSET:
-        events = validation.without_repeats(wanted.events)
-        changed = msgspec.structs.replace(changed, events=events)
-    if wanted.is_active is not UNSET:
-        changed = msgspec.structs.replace(
-            changed,
-            active=wanted.is_active,
-            disabled_reason=None,
-            epoch=current.epoch + (wanted.is_active and not current.active),
-        )
-    return changed
+        changes["events"] = validation.without_repeats(wanted.events)
+    if wanted.metadata is not UNSET:
+        metadata = {} if wanted.metadata is None else {**endpoint.metadata, **wanted.metadata}
+        changes["metadata"] = {key: text for key, text in metadata.items() if text is not None}
+    if wanted.headers is not UNSET:
+        headers = () if wanted.headers is None else endpoint.headers
+        changes["headers"] = custom_headers.merged(headers, sealed)
+    return msgspec.structs.replace(endpoint, **changes)
 
 
-async def delete(ports: Ports, caller: Caller, endpoint_id: str) -> None:
-    """Delete an endpoint; raises NotFound."""
-    if not await ports.endpoints.delete(caller.workspace_id, endpoint_id):
-        raise _not_found(endpoint_id)
+async def delete(
+    ports: Ports, caller: Caller, endpoint_id: str, condition: Condition = ANYTHING
+) -> None:
+    """Delete an endpoint; raises NotFound or PreconditionFailed."""
+    revision = None
+    if condition is not ANYTHING:
+        current = await get(ports, caller, endpoint_id)
+        condition.check(current)
+        revision = current.revision
+    if await ports.endpoints.delete(caller.workspace_id, endpoint_id, revision=revision):
+        return
+    condition.check(await get(ports, caller, endpoint_id))
+    raise _not_found(endpoint_id)
+
+
+async def _replace(
+    ports: Ports,
+    caller: Caller,
+    endpoint_id: str,
+    condition: Condition,
+    change_of: Callable[[Endpoint], Endpoint],
+) -> Endpoint:
+    """Put ``change_of`` the present endpoint in its place; nothing is stored if it is the same."""
+    for _ in range(CHANGE_TRIES_MAX):
+        current = await get(ports, caller, endpoint_id)
+        condition.check(current)
+        wanted = change_of(current)
+        if wanted is current:
+            return current
+        changed = await ports.endpoints.replace(wanted)
+        if changed is not None:
+            return changed
+    raise Outage(f"{endpoint_id} is being changed by others all the time")
 
 
 async def secret(ports: Ports, caller: Caller, endpoint_id: str) -> str:
@@ -153,6 +244,18 @@ async def ping(ports: Ports, caller: Caller, endpoint_id: str) -> tuple[str, str
     )
     await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
     return event_id, created
+
+
+def _check(ports: Ports, caller: Caller, wanted: CreateWebhook | UpdateWebhook) -> None:
+    validation.check(wanted, profile=caller.profile, policy=ports.egress, limits=ports.limits)
+
+
+def _sealed_headers(
+    ports: Ports, wanted: CreateWebhook | UpdateWebhook, endpoint_id: str
+) -> Sealed:
+    if not isinstance(wanted.headers, dict):
+        return NO_HEADERS
+    return custom_headers.seal(wanted.headers, endpoint_id, ports.keyring, ports.entropy)
 
 
 def _ping_body(profile: Profile, endpoint: Endpoint, event_id: str, created: str) -> bytes:

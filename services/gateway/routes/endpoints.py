@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from litestar import delete, get, patch, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar import Response, delete, get, patch, post
+from litestar.datastructures import ResponseHeader
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from services.gateway.auth import SECRETS_READ, WEBHOOKS_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
+from services.gateway.endpoint_filters import STATUSES, Filters
+from services.gateway.etags import condition_of, etag_of
 from services.gateway.guards import QUERY, SCOPE, TOKEN_ONLY
 from services.gateway.handlers import endpoints
 from services.gateway.openapi import TOKEN_SECURITY, errors
-from services.gateway.requests import ApiRequest
+from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, MERGE_PATCH_TYPE, ApiRequest
 from services.gateway.schemas import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -25,6 +28,7 @@ from services.gateway.schemas import (
     WebhookList,
 )
 from shared.models import ids
+from shared.models.endpoints import MASK
 from shared.models.management import Endpoint
 from shared.models.times import iso_ms
 
@@ -35,6 +39,41 @@ Cursor = Annotated[
     str | None,
     QueryParameter(description="`next_cursor` of the page before; first page without it."),
 ]
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        description="The `ETag` of the webhook as you know it: the call is refused with 412 when "
+        "somebody has changed it meanwhile.",
+    ),
+]
+StatusFilter = Annotated[
+    str | None, QueryParameter(description="Only these.", schema_extra={"enum": list(STATUSES)})
+]
+TypeFilter = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only those that are subscribed to this event type: by its name, an alias of "
+        "it, or `*`."
+    ),
+]
+Search = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only those with this text in their URL or description, in whatever case."
+    ),
+]
+MetadataFilter = Annotated[
+    list[str] | None,
+    QueryParameter(
+        description="Only those with this metadata, as `key:value`. May be given several times; "
+        "all must be there."
+    ),
+]
+_ETAG: Final = ResponseHeader(
+    name="ETag", documentation_only=True, description="For `If-Match`; changes with the webhook."
+)
+_QUERY: Final = ("limit", "cursor", "status", "event_type", "search", "metadata")
 
 
 def webhook_of(
@@ -46,7 +85,7 @@ def webhook_of(
         id=endpoint.id,
         url=endpoint.url,
         events=endpoint.events,
-        is_active=endpoint.active,
+        is_active=endpoint.active and endpoint.paused_ms is None,
         secret=secret,
         secret_hint=endpoint.secret_hint,
         created_at=iso_ms(endpoint.created_ms),
@@ -54,9 +93,20 @@ def webhook_of(
         updated_at=iso_ms(endpoint.updated_ms) if changed else UNSET,
         disabled_reason=endpoint.disabled_reason,
         consecutive_failures=failures,
+        paused_at=None if endpoint.paused_ms is None else iso_ms(endpoint.paused_ms),
+        metadata=endpoint.metadata,
+        headers={name: MASK for name, _ in endpoint.headers},
         concurrency=endpoint.concurrency,
         rate_limit=endpoint.rate_limit,
     )
+
+
+def tagged(
+    endpoint: Endpoint, *, secret: str | UnsetType = UNSET, failures: int | UnsetType = UNSET
+) -> Response[Webhook]:
+    """Return the answer that shows an endpoint, with its ETag. Pure."""
+    shown = webhook_of(endpoint, secret=secret, failures=failures)
+    return Response(shown, headers={"ETag": etag_of(endpoint)})
 
 
 @post(
@@ -66,12 +116,15 @@ def webhook_of(
     description="The answer holds the signing secret in full: this time and, with the scope "
     "`secrets:read`, in the secret call. Events published after the answer are delivered.",
     opt={SCOPE: WEBHOOKS_WRITE},
+    response_headers=[_ETAG],
     responses=errors(413, 415),
 )
-async def create_with_secret(request: ApiRequest, data: JSONBody[CreateWebhook]) -> Webhook:
+async def create_with_secret(
+    request: ApiRequest, data: JSONBody[CreateWebhook]
+) -> Response[Webhook]:
     """Create, as QR3's guide answers it."""
     endpoint, secret = await endpoints.create(request.app.state.ports, request.auth, data)
-    return webhook_of(endpoint, secret=secret)
+    return tagged(endpoint, secret=secret)
 
 
 @post(
@@ -80,29 +133,45 @@ async def create_with_secret(request: ApiRequest, data: JSONBody[CreateWebhook])
     summary="Create a webhook",
     description="Fetch the signing secret from `/api/developer/webhooks/{id}/secret`.",
     opt={SCOPE: WEBHOOKS_WRITE},
+    response_headers=[_ETAG],
     responses=errors(413, 415),
 )
-async def create(request: ApiRequest, data: JSONBody[CreateWebhook]) -> Webhook:
+async def create(request: ApiRequest, data: JSONBody[CreateWebhook]) -> Response[Webhook]:
     """Create, as XQR's guide answers it."""
     endpoint, _ = await endpoints.create(request.app.state.ports, request.auth, data)
-    return webhook_of(endpoint)
+    return tagged(endpoint)
 
 
 @get(
     "/webhooks",
     tags=["Webhooks"],
     summary="List webhooks",
-    description="Newest first.",
-    opt={SCOPE: WEBHOOKS_READ, QUERY: ("limit", "cursor")},
+    description="Newest first. Filters narrow the list together.",
+    opt={SCOPE: WEBHOOKS_READ, QUERY: _QUERY},
     responses=errors(),
 )
 async def list_all(
-    request: ApiRequest, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    request: ApiRequest,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+    *,
+    status: StatusFilter = None,
+    event_type: TypeFilter = None,
+    search: Search = None,
+    metadata: MetadataFilter = None,
 ) -> WebhookList:
     """List."""
-    before = None if cursor is None else decode_cursor(cursor, ids.ENDPOINT)
     found, last = await endpoints.page(
-        request.app.state.ports, request.auth, limit=limit, before=before
+        request.app.state.ports,
+        request.auth,
+        filters=Filters(
+            status=status,
+            event_type=event_type,
+            search=search,
+            metadata=tuple(metadata or ()),
+        ),
+        limit=limit,
+        before=None if cursor is None else decode_cursor(cursor, ids.ENDPOINT),
     )
     return WebhookList(
         data=[webhook_of(endpoint) for endpoint in found],
@@ -115,30 +184,76 @@ async def list_all(
     tags=["Webhooks"],
     summary="Show a webhook",
     opt={SCOPE: WEBHOOKS_READ},
+    response_headers=[_ETAG],
     responses=errors(404),
 )
-async def show(request: ApiRequest, webhook_id: FromPath[str]) -> Webhook:
+async def show(request: ApiRequest, webhook_id: FromPath[str]) -> Response[Webhook]:
     """Show."""
     ports = request.app.state.ports
     endpoint = await endpoints.get(ports, request.auth, webhook_id)
-    return webhook_of(endpoint, failures=await endpoints.failures(ports, endpoint))
+    return tagged(endpoint, failures=await endpoints.failures(ports, endpoint))
 
 
 @patch(
     "/webhooks/{webhook_id:str}",
     tags=["Webhooks"],
     summary="Change a webhook",
-    description="What is absent stays. `is_active: true` enables a disabled webhook again and "
-    "resets its failure count. Events published after the answer meet the changed webhook.",
-    opt={SCOPE: WEBHOOKS_WRITE},
-    responses=errors(404, 413, 415),
+    description="JSON merge patch (RFC 7396): what is absent stays, `null` removes what may be "
+    "absent, entries of `metadata` and `headers` are merged one by one. `is_active: true` enables "
+    "a disabled webhook again, resets its failure count and ends a pause. Events published after "
+    "the answer meet the changed webhook.",
+    opt={SCOPE: WEBHOOKS_WRITE, CONTENT_TYPES: (JSON_TYPE, MERGE_PATCH_TYPE)},
+    response_headers=[_ETAG],
+    responses=errors(404, 412, 413, 415),
 )
 async def change(
-    request: ApiRequest, webhook_id: FromPath[str], data: JSONBody[UpdateWebhook]
-) -> Webhook:
+    request: ApiRequest,
+    webhook_id: FromPath[str],
+    data: JSONBody[UpdateWebhook],
+    if_match: IfMatch = None,
+) -> Response[Webhook]:
     """Change."""
-    changed = await endpoints.change(request.app.state.ports, request.auth, webhook_id, data)
-    return webhook_of(changed)
+    ports, condition = request.app.state.ports, condition_of(if_match)
+    return tagged(await endpoints.change(ports, request.auth, webhook_id, data, condition))
+
+
+@post(
+    "/webhooks/{webhook_id:str}/pause",
+    tags=["Webhooks"],
+    summary="Pause a webhook",
+    description="Until it is resumed nothing is sent: what becomes due is discarded with the "
+    "reason `endpoint_paused`, and is in the delivery log. Its failure count stays. Pausing twice "
+    "changes nothing.",
+    status_code=200,
+    opt={SCOPE: WEBHOOKS_WRITE},
+    response_headers=[_ETAG],
+    responses=errors(404, 412),
+)
+async def pause(
+    request: ApiRequest, webhook_id: FromPath[str], if_match: IfMatch = None
+) -> Response[Webhook]:
+    """Pause."""
+    ports, condition = request.app.state.ports, condition_of(if_match)
+    return tagged(await endpoints.pause(ports, request.auth, webhook_id, condition))
+
+
+@post(
+    "/webhooks/{webhook_id:str}/resume",
+    tags=["Webhooks"],
+    summary="Resume a webhook",
+    description="Ends a pause: what becomes due from now on is sent. Nothing of what was discarded "
+    "meanwhile is sent by itself. A disabled webhook stays disabled.",
+    status_code=200,
+    opt={SCOPE: WEBHOOKS_WRITE},
+    response_headers=[_ETAG],
+    responses=errors(404, 412),
+)
+async def resume(
+    request: ApiRequest, webhook_id: FromPath[str], if_match: IfMatch = None
+) -> Response[Webhook]:
+    """Resume."""
+    ports, condition = request.app.state.ports, condition_of(if_match)
+    return tagged(await endpoints.resume(ports, request.auth, webhook_id, condition))
 
 
 @delete(
@@ -148,11 +263,12 @@ async def change(
     description="No event published after the answer is sent to it, what waits for a retry is "
     "discarded, and its delivery log is not shown any more.",
     opt={SCOPE: WEBHOOKS_WRITE},
-    responses=errors(404),
+    responses=errors(404, 412),
 )
-async def remove(request: ApiRequest, webhook_id: FromPath[str]) -> None:
+async def remove(request: ApiRequest, webhook_id: FromPath[str], if_match: IfMatch = None) -> None:
     """Delete."""
-    await endpoints.delete(request.app.state.ports, request.auth, webhook_id)
+    ports, condition = request.app.state.ports, condition_of(if_match)
+    await endpoints.delete(ports, request.auth, webhook_id, condition)
 
 
 async def _secret(request: ApiRequest, webhook_id: str) -> Secret:
@@ -232,4 +348,4 @@ async def developer_test(request: ApiRequest, webhook_id: FromPath[str]) -> Ping
     return await _ping(request, webhook_id)
 
 
-COMMON: Final = (list_all, show, change, remove)
+COMMON: Final = (list_all, show, change, remove, pause, resume)

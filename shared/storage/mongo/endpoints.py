@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 from pymongo import DESCENDING
 
-from shared.models.management import Endpoint
+from shared.models.management import (
+    ALL_ENDPOINTS,
+    Endpoint,
+    EndpointFilter,
+    EndpointStatus,
+)
 from shared.storage.mongo.client import Document, Mongo, outages
 from shared.storage.mongo.publishing import VISIBLE, Clock, Entropy, Publishing, SendState
 
@@ -46,10 +53,15 @@ class EndpointStore:
         return None if found is None else _endpoint(found)
 
     async def page(
-        self, workspace_id: str, *, limit: int, before: str | None = None
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        chosen: EndpointFilter = ALL_ENDPOINTS,
     ) -> list[Endpoint]:
         """Return up to ``limit`` endpoints, newest first, older than the id ``before``."""
-        where: Document = {**VISIBLE, "workspace_id": workspace_id}
+        where: Document = {**VISIBLE, "workspace_id": workspace_id, **_chosen(chosen)}
         if before is not None:
             where["_id"] = {"$lt": before}
         with outages():
@@ -69,12 +81,16 @@ class EndpointStore:
         where = {**_where(endpoint.workspace_id, endpoint.id), "revision": endpoint.revision}
         return await self._publishing.change(where, {"$set": _fields(endpoint)})
 
-    async def delete(self, workspace_id: str, endpoint_id: str) -> bool:
-        """Delete an endpoint; returns whether there was one.
+    async def delete(
+        self, workspace_id: str, endpoint_id: str, *, revision: int | None = None
+    ) -> bool:
+        """Delete an endpoint, of this ``revision`` if one is given; returns whether there was one.
 
         An endpoint whose deletion was stored, but not published, is deleted again with success.
         """
         where = _where(workspace_id, endpoint_id)
+        if revision is not None:
+            where["revision"] = revision
         now = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
         if await self._publishing.change(where, {"$set": {"deleted_at": now}}) is not None:
             return True
@@ -100,6 +116,26 @@ class EndpointStore:
 
 def _where(workspace_id: str, endpoint_id: str) -> Document:
     return {**VISIBLE, "_id": endpoint_id, "workspace_id": workspace_id}
+
+
+_STATUS: Final[Mapping[EndpointStatus, Document]] = {
+    "active": {"active": True, "paused_ms": None},
+    "paused": {"active": True, "paused_ms": {"$ne": None}},
+    "disabled": {"active": False},
+}
+
+
+def _chosen(chosen: EndpointFilter) -> Document:
+    """Return the conditions of a filter; they narrow what the index of a workspace yields."""
+    where: Document = {}
+    if chosen.status is not None:
+        where |= _STATUS[chosen.status]
+    if chosen.names is not None:
+        where["events"] = {"$in": list(chosen.names)}
+    if chosen.text is not None:
+        text = {"$regex": re.escape(chosen.text), "$options": "i"}
+        where["$or"] = [{"url": text}, {"description": text}]
+    return where | {f"metadata.{key}": value for key, value in chosen.metadata.items()}
 
 
 def _fields(endpoint: Endpoint) -> Document:

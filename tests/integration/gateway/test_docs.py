@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from tests.integration.gateway.test_rejected import put_aside
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("api.md", "publishing.md"))
+PAGES = ("api.md", "publishing.md", "webhooks.md")
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -53,6 +54,11 @@ def call_of(command: str, names: dict[str, str]) -> Call:
     return Call(method, url, headers, body)
 
 
+def text_of(pages: Iterable[str]) -> str:
+    """Return the text of pages."""
+    return "\n".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
+
+
 def shape(value: Any) -> Any:
     """Return what an example promises: names and kinds; a list's items are all of one kind here."""
     if isinstance(value, dict):
@@ -72,8 +78,11 @@ def shown_in(expected: Any, found: Any) -> bool:
     return bool(shape(expected) == shape(found))
 
 
-async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> None:
-    examples = EXAMPLE.findall(PAGES)
+@pytest.mark.parametrize("pages", [("api.md", "publishing.md"), ("webhooks.md",)])
+async def test_the_examples_of_the_pages_work(
+    gateway: Gateway, qr3: Tenant, pages: tuple[str, ...]
+) -> None:
+    examples = EXAMPLE.findall(text_of(pages))
     created = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=CREATE)
     webhook = created.json()["id"]
     partition, offset = await produced(gateway, webhook, event_id="evt_abc123xyz")
@@ -107,12 +116,15 @@ async def test_the_examples_of_the_pages_work(gateway: Gateway, qr3: Tenant) -> 
 
 
 def test_every_call_of_the_api_is_on_a_page() -> None:
+    text = text_of(PAGES)
     without_answer = 2  # DELETE
-    assert PAGES.count("```sh\ncurl") == len(EXAMPLE.findall(PAGES)) + without_answer
+    assert text.count("```sh\ncurl") == len(EXAMPLE.findall(text)) + without_answer
     for path in (
         "/v1/webhooks",
         "/v1/webhooks/{id}",
         "/v1/webhooks/{id}/ping",
+        "/v1/webhooks/{id}/pause",
+        "/v1/webhooks/{id}/resume",
         "/v1/webhooks/{id}/secret",
         "/v1/webhooks/{id}/deliveries",
         "/v1/webhooks/{id}/deliveries/{delivery}",
@@ -128,4 +140,4 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/api/v1/webhooks/{id}/deliveries",
         "/api/v1/webhooks/{id}/deliveries/{delivery}",
     ):
-        assert f"{path}`" in PAGES, path
+        assert f"{path}`" in text, path

@@ -1,12 +1,14 @@
 """The endpoint store on a real MongoDB: tenants, pages, disabling."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from shared.models import ids
 from shared.models.endpoints import EndpointState
 from shared.models.errors import Outage
-from shared.models.management import Endpoint
+from shared.models.management import Endpoint, EndpointFilter
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import ENDPOINTS, EndpointStore
 from shared.storage.mongo.indexes import INDEXES
@@ -61,6 +63,53 @@ async def test_pages_are_newest_first_and_complete(endpoints: EndpointStore) -> 
 
     urls = [shown.url.rpartition("/")[2] for shown in (*first, *second, *third)]
     assert urls == ["5", "4", "3", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [
+        (EndpointFilter(), [4, 3, 2, 1]),
+        (EndpointFilter(status="active"), [4, 1]),
+        (EndpointFilter(status="paused"), [3]),
+        (EndpointFilter(status="disabled"), [2]),
+        (EndpointFilter(names=("qr.created", "invented")), [4]),
+        (EndpointFilter(names=("qr.scanned", "*")), [3, 2, 1]),
+        (EndpointFilter(text="EXAMPLE.com/1"), [1]),
+        (EndpointFilter(text="example_com"), []),
+        (EndpointFilter(text="(prod"), [4]),
+        (EndpointFilter(metadata={"team": "a"}), [3, 1]),
+        (EndpointFilter(metadata={"team": "a", "stage": "x"}), [3]),
+        (EndpointFilter(status="active", metadata={"team": "a"}), [1]),
+    ],
+)
+async def test_a_page_is_narrowed_by_filters_together(
+    endpoints: EndpointStore, chosen: EndpointFilter, found: list[int]
+) -> None:
+    changes: list[dict[str, Any]] = [
+        {"metadata": {"team": "a"}},
+        {"active": False, "paused_ms": 5},
+        {"paused_ms": 5, "metadata": {"team": "a", "stage": "x"}},
+        {"events": ("qr.created",), "description": "Billing (Prod)"},
+    ]
+    for number, change in enumerate(changes, start=1):
+        await endpoints.create(msgspec.structs.replace(endpoint(number), **change))
+
+    first = await endpoints.page("ws_a", limit=2, chosen=chosen)
+    rest = await endpoints.page(
+        "ws_a", limit=9, chosen=chosen, before=first[-1].id if first else None
+    )
+
+    seen = [*first, *rest] if first else rest
+    assert [int(shown.url.rpartition("/")[2]) for shown in seen] == found
+
+
+async def test_only_the_revision_that_is_meant_is_deleted(endpoints: EndpointStore) -> None:
+    created = await endpoints.create(endpoint(1))
+
+    assert not await endpoints.delete("ws_a", created.id, revision=created.revision + 1)
+    assert await endpoints.get("ws_a", created.id) == created
+    assert await endpoints.delete("ws_a", created.id, revision=created.revision)
+    assert await endpoints.get("ws_a", created.id) is None
 
 
 async def test_disabling_counts_only_in_the_epoch_it_was_decided_in(

@@ -55,6 +55,29 @@ def test_a_standard_webhook_has_its_three_headers() -> None:
     assert "webhook-timestamp: 1700000000" in lines(destination)
 
 
+def test_custom_headers_are_sent_as_given_and_recorded_masked() -> None:
+    destination = DESTINATIONS.make(
+        endpoint(
+            headers=(
+                ("X-Api-Key", sealed("wh_1/x-api-key", "letmein")),
+                ("Authorization", sealed("wh_1/authorization", "Bearer abc.def")),
+            )
+        )
+    )
+    plain = DESTINATIONS.make(endpoint())
+
+    block = destination.headers(meta(), BODY, 1_700_000_000)
+    usual = plain.headers(meta(), BODY, 1_700_000_000)
+
+    assert block.count(b"X-Api-Key: letmein\r\nAuthorization: Bearer abc.def\r\n") == 1
+    recorded = destination.recorded(block)
+    assert recorded == block.replace(b"letmein", b"********").replace(
+        b"Bearer abc.def", b"********"
+    )
+    assert recorded.replace(b"X-Api-Key: ********\r\nAuthorization: ********\r\n", b"") == usual
+    assert plain.recorded(usual) is usual
+
+
 def test_the_request_carries_the_profiles_deadline_and_the_callers_cap() -> None:
     destination = DESTINATIONS.make(endpoint())
     request = destination.request(b"A: b\r\n", BODY, 4_096)
@@ -82,6 +105,7 @@ def test_a_good_url_is_not_refused() -> None:
     [
         (endpoint(secret="unknown:AAAA"), KeyringError),
         (endpoint(secret=sealed("wh_2")), KeyringError),  # sealed for another endpoint
+        (endpoint(headers=(("X-A", sealed("wh_1/x-b")),)), KeyringError),  # of another header
         (endpoint(profile="retired"), LookupError),
         (endpoint(profile="standard"), ValueError),  # a QR3 secret
     ],

@@ -122,7 +122,13 @@ async def test_an_endpoint_has_no_more_in_flight_than_its_lane_allows(worker: Wo
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [(endpoint(active=False), "endpoint_disabled"), (None, "endpoint_deleted")]
+    ("state", "reason"),
+    [
+        (endpoint(active=False), "endpoint_disabled"),
+        (endpoint(paused_ms=1), "endpoint_paused"),
+        (endpoint(active=False, paused_ms=1), "endpoint_disabled"),
+        (None, "endpoint_deleted"),
+    ],
 )
 async def test_what_has_nowhere_to_go_is_discarded_with_the_reason(
     worker: Worker, state: EndpointState | None, reason: str
@@ -140,6 +146,7 @@ async def test_what_has_nowhere_to_go_is_discarded_with_the_reason(
     ("change", "reason"),
     [
         ({"wh_1": endpoint(active=False, revision=2)}, "endpoint_disabled"),
+        ({"wh_1": endpoint(paused_ms=1, revision=2)}, "endpoint_paused"),
         ({}, "endpoint_deleted"),
     ],
 )
@@ -157,8 +164,11 @@ async def test_what_waits_when_its_endpoint_goes_is_discarded(
     assert worker.committed() == CAP + 1
 
 
-async def test_a_ping_tests_a_disabled_endpoint_too(worker: Worker) -> None:
-    worker.view.know(endpoint(active=False))
+@pytest.mark.parametrize("changes", [{"active": False}, {"paused_ms": 1}])
+async def test_a_ping_tests_a_disabled_or_paused_endpoint_too(
+    worker: Worker, changes: dict[str, Any]
+) -> None:
+    worker.view.know(endpoint(**changes))
     await worker.read(0, trigger="ping")
     worker.sender.answer(answered(200))
     await worker.settle()

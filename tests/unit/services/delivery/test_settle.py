@@ -20,6 +20,7 @@ from tests.unit.services.delivery.builders import (
     answered,
     endpoint,
     meta,
+    sealed,
     timing,
     unanswered,
 )
@@ -41,6 +42,18 @@ def continued(settlement: Settlement) -> tuple[str, DeliveryMeta]:
     assert settlement.follow_up is not None
     headers = dict(settlement.follow_up.headers)
     return settlement.follow_up.topic, decode_meta(headers[META_HEADER])
+
+
+def test_the_record_shows_custom_headers_masked() -> None:
+    destination = DESTINATIONS.make(endpoint(headers=(("X-Key", sealed("wh_1/x-key", "letmein")),)))
+    sent = Sent(destination.headers(meta(), b"{}", 1), STARTED_MS)
+
+    attempt = settle(origin(), destination, sent, answered(200), ENDED_MS).attempt
+
+    assert b"X-Key: letmein" in sent.headers
+    assert attempt.request_headers is not None
+    assert "X-Key: ********\r\n" in attempt.request_headers
+    assert "letmein" not in attempt.request_headers
 
 
 def test_a_success_ends_the_delivery() -> None:

@@ -7,6 +7,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from services.gateway.errors import (
     FieldError,
     InvalidFields,
+    PreconditionFailed,
     TooLarge,
     TooSlow,
     UnsupportedMedia,
@@ -38,6 +39,7 @@ GOOD = {"url": "https://example.com", "events": ["*"]}
         (NotFound("x"), 404, "not_found"),
         (TooSlow("x"), 408, "request_timeout"),
         (Conflict("x"), 409, "conflict"),
+        (PreconditionFailed("x"), 412, "precondition_failed"),
         (TooLarge("x"), 413, "too_large"),
         (UnsupportedMedia("x"), 415, "unsupported_media_type"),
         (Poison("x"), 422, "rejected"),
@@ -93,7 +95,7 @@ def test_wrong_parameters_are_named() -> None:
         (
             GOOD | {"zzz": 1},
             "zzz",
-            "is not a field here; known: url, events, description, secret, concurrency, rate_limit",
+            "is not a field here; known: " + ", ".join(CreateWebhook.__struct_fields__),
         ),
         (GOOD | {"url": 1}, "url", "expected `str`, got `int`"),
         (GOOD | {"events": "*"}, "events", "expected `array`, got `str`"),

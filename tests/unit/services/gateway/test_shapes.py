@@ -87,6 +87,22 @@ def test_a_disabled_webhook_says_why() -> None:
     assert shown["updated_at"] == "2026-03-15T10:00:00.001Z"
 
 
+def test_a_paused_webhook_is_not_active_and_masks_its_headers() -> None:
+    paused = msgspec.structs.replace(
+        ENDPOINT,
+        paused_ms=1_773_568_800_000,
+        metadata={"team": "billing"},
+        headers=(("X-Key", "k1:sealed"),),
+    )
+
+    shown = msgspec.to_builtins(webhook_of(paused))
+
+    assert shown["is_active"] is False
+    assert shown["paused_at"] == "2026-03-15T10:00:00.000Z"
+    assert shown["metadata"] == {"team": "billing"}
+    assert shown["headers"] == {"X-Key": "********"}
+
+
 def test_a_delivery_begins_with_the_guides_fields() -> None:
     answer = msgspec.json.encode(delivery_of("whd_abc123", ATTEMPT)).decode()
 

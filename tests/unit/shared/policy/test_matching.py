@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
 from shared.policy import matching
-from shared.policy.matching import Registry
+from shared.policy.matching import Registry, names_of
 from shared.profiles.profile import load_profiles
 from shared.topics import DEFAULT_TIERS, Tiers
 
@@ -78,6 +78,12 @@ def test_a_type_its_alias_and_a_star_are_one_subscription() -> None:
 
 def test_an_alias_subscribes_the_canonical_type() -> None:
     assert matched(registry(endpoint("wh_1", "scan.created"))) == ["wh_1"]
+
+
+def test_a_type_is_found_by_each_of_its_names() -> None:
+    names = names_of(PROFILES["qr3"], "scan.created")
+    assert names == ("qr.scanned", "scan.created", "*")
+    assert names_of(PROFILES["qr3"], "qr.scanned") == names
 
 
 def test_the_alias_is_that_of_the_endpoints_profile() -> None:
