@@ -21,7 +21,7 @@ from shared.models.deliveries import (
     DeliveryMeta,
     encode_meta,
 )
-from shared.policy.retry import Again, Ended, is_success
+from shared.policy.retry import Again, Ended
 from shared.topics import Tier
 
 
@@ -55,7 +55,7 @@ def settle(
     """Return the attempt's record and what continues the delivery."""
     meta = origin.meta
     answered = outcome if isinstance(outcome, Answered) else None
-    success = answered is not None and is_success(answered.status)
+    success = answered is not None and answered.status in destination.successes
     verdict: Again | Ended | None = None
     if not success:
         verdict = _verdict(meta, destination, answered, ended_ms)
@@ -85,7 +85,7 @@ def settle(
         response_time_ms=round(outcome.timing.total_ms, 1),
         error=None if isinstance(outcome, Answered) else outcome.kind,
         error_message=None if isinstance(outcome, Answered) else outcome.message,
-        request_headers=destination.recorded(sent.headers).decode("ascii"),
+        request_headers=destination.recorded(meta, sent.headers).decode("ascii"),
         response_headers=() if answered is None else answered.headers,
         response_body=b"" if answered is None else answered.body,
         response_truncated=answered is not None and answered.body_truncated,

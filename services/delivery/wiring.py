@@ -26,7 +26,6 @@ from shared.kafka.publisher import Publisher
 from shared.kafka.registry import RegistryReader
 from shared.policy.addresses import EgressPolicy
 from shared.policy.matching import Registry
-from shared.policy.retry import RetryPolicy
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime, beat_until
 from shared.signing.keyring import Keyring
@@ -73,9 +72,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         ),
         destinations=Destinations(
             profiles=profiles,
-            retries={
-                name: RetryPolicy(profile, settings.tiers) for name, profile in profiles.items()
-            },
+            tiers=settings.tiers,
             keyring=keyring,
             egress=egress,
         ),

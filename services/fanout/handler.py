@@ -11,7 +11,7 @@ Must not import Faust: that stays in ``app``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from services.fanout import metrics
 from shared.kafka.publisher import Position, Record
 from shared.kafka.salvage import DAMAGED_HEADER
 from shared.models.deliveries import META_HEADER, TRIGGER_EVENT, DeliveryMeta, encode_meta
+from shared.models.endpoints import EndpointState, PayloadFormat
 from shared.models.errors import Poison
 from shared.models.events import Coordinates, Event, decode_event
 from shared.models.rejected import (
@@ -39,6 +40,7 @@ from shared.topics import BODY_BYTES_MAX
 
 KEPT_BYTES_MAX: Final = BODY_BYTES_MAX
 CUT_TO_BYTES: Final = 65_536
+FORMATS: Final[tuple[PayloadFormat, ...]] = get_args(PayloadFormat)
 HEADER_OVERHEAD_BYTES: Final = 10  # two lengths, of up to five bytes each
 
 _log = structlog.get_logger("fanout")
@@ -70,7 +72,11 @@ class Planner:
         rejected_topic: str,
     ) -> None:
         self._registry = registry
-        self._envelopes = {name: Envelope(profile) for name, profile in profiles.items()}
+        self._envelopes = {
+            (name, payload_format): Envelope(profile, payload_format)
+            for name, profile in profiles.items()
+            for payload_format in FORMATS
+        }
         self._deliveries_topic = deliveries_topic
         self._rejected_topic = rejected_topic
 
@@ -102,20 +108,39 @@ class Planner:
         event_type = profile.canonical(event.type)
         if event_type == profile.events.ping:
             raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
-        body = self._envelopes[profile.name].render(
-            event_id=event.id, event_type=event_type, created=event.created, data=event.data
-        )
-        # All that differs between two endpoints is the revision; mostly not even that.
-        headers: dict[int, tuple[tuple[str, bytes], ...]] = {}
+        # Rendered in the profile's format whoever gets it: what that cannot hold is rejected.
+        bodies = {"profile": self._render(profile, "profile", event, event_type)}
+        # All that differs between two endpoints is revision and format; mostly not even that.
+        headers: dict[tuple[int, str], tuple[tuple[str, bytes], ...]] = {}
         follows = []
         for endpoint in self._registry.match(event.workspace_id, event_type):
-            revision = endpoint.revision
-            if revision not in headers:
-                headers[revision] = ((META_HEADER, _meta(event, event_type, revision)),)
+            payload_format = endpoint.payload_format
+            kind = (endpoint.revision, payload_format)
+            if kind not in headers:
+                headers[kind] = ((META_HEADER, _meta(event, event_type, endpoint)),)
+                if payload_format not in bodies:
+                    body = self._render(profile, payload_format, event, event_type)
+                    bodies[payload_format] = body
             follows.append(
-                Record(self._deliveries_topic, endpoint.id.encode(), body, headers[revision])
+                Record(
+                    self._deliveries_topic,
+                    endpoint.id.encode(),
+                    bodies[payload_format],
+                    headers[kind],
+                )
             )
         return follows
+
+    def _render(
+        self, profile: Profile, payload_format: PayloadFormat, event: Event, event_type: str
+    ) -> bytes:
+        return self._envelopes[profile.name, payload_format].render(
+            event_id=event.id,
+            event_type=event_type,
+            created=event.created,
+            workspace_id=event.workspace_id,
+            data=event.data,
+        )
 
     def _rejection(self, record: ConsumerRecord[bytes, bytes], poison: Poison) -> Record:
         """Return the record as received, with headers that say why, whose and where from it is.
@@ -159,7 +184,7 @@ def _read(record: ConsumerRecord[bytes, bytes]) -> Event:
     return decode_event(record.value, headers, at)
 
 
-def _meta(event: Event, event_type: str, revision: int) -> bytes:
+def _meta(event: Event, event_type: str, endpoint: EndpointState) -> bytes:
     return encode_meta(
         DeliveryMeta(
             event_id=event.id,
@@ -167,9 +192,10 @@ def _meta(event: Event, event_type: str, revision: int) -> bytes:
             workspace_id=event.workspace_id,
             attempt=1,
             trigger=TRIGGER_EVENT,
-            revision=revision,
+            revision=endpoint.revision,
             accepted_ms=event.accepted_ms,
             due_ms=event.accepted_ms,
+            payload_format=endpoint.payload_format,
         )
     )
 

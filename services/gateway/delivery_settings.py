@@ -6,22 +6,32 @@ never wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from services.gateway.errors import FieldError
 from services.gateway.schemas import CreateWebhook, UpdateWebhook
+from shared.topics import Tiers
 
 RATE_LIMIT_MIN: Final = 0.001  # one delivery in 17 minutes; slower than that is a pause
 RATE_LIMIT_MAX: Final = 10_000.0  # more than a worker sends in all
+RETRY_DELAYS_MAX: Final = 20
+TIMEOUT_MS_MIN: Final = 1_000
+TIMEOUT_MS_MAX: Final = 30_000  # a worker that stops waits for what is in flight, not for ever
+SUCCESS_CODES_MAX: Final = 20
+
+_CLASSES: Final = ("2xx", "3xx")
+_HAVE_A_MEANING: Final = (410, 429)  # gone; too many requests
 
 
 class Limits(msgspec.Struct, frozen=True):
     """What this deployment can do for an endpoint. ``concurrency_max``: requests in flight."""
 
     concurrency_max: int
+    tiers: Tiers
 
 
 def problems(wanted: CreateWebhook | UpdateWebhook, limits: Limits) -> Iterable[FieldError]:
@@ -38,3 +48,40 @@ def problems(wanted: CreateWebhook | UpdateWebhook, limits: Limits) -> Iterable[
             f"is {rate_limit:g}; {RATE_LIMIT_MIN:g} to {RATE_LIMIT_MAX:g} deliveries a second are "
             "possible",
         )
+    if wanted.retry_delays is not UNSET and wanted.retry_delays is not None:
+        yield from _delay_problems(wanted.retry_delays, limits.tiers)
+    timeout_ms = wanted.timeout_ms
+    if isinstance(timeout_ms, int) and not TIMEOUT_MS_MIN <= timeout_ms <= TIMEOUT_MS_MAX:
+        yield FieldError(
+            "timeout_ms",
+            f"is {timeout_ms}; {TIMEOUT_MS_MIN} to {TIMEOUT_MS_MAX} milliseconds are possible",
+        )
+    if wanted.success_codes is not UNSET and wanted.success_codes is not None:
+        yield from _code_problems(wanted.success_codes)
+
+
+def _delay_problems(delays: Sequence[str], tiers: Tiers) -> Iterable[FieldError]:
+    if len(delays) > RETRY_DELAYS_MAX:
+        yield FieldError("retry_delays", f"has {len(delays)} items; {RETRY_DELAYS_MAX} are allowed")
+        return
+    for index, delay in enumerate(delays):
+        try:
+            tiers.named(delay)
+        except ValueError as error:
+            yield FieldError(f"retry_delays[{index}]", str(error))
+
+
+def _code_problems(codes: Sequence[str | int]) -> Iterable[FieldError]:
+    if not 1 <= len(codes) <= SUCCESS_CODES_MAX:
+        yield FieldError(
+            "success_codes", f"has {len(codes)} items; 1 to {SUCCESS_CODES_MAX} are needed"
+        )
+        return
+    for index, code in enumerate(codes):
+        field = f"success_codes[{index}]"
+        if code in _HAVE_A_MEANING:
+            yield FieldError(field, f"{code} always means a failure, as its definition says")
+        elif code not in _CLASSES and not (isinstance(code, int) and 200 <= code <= 499):
+            classes = " or ".join(repr(name) for name in _CLASSES)
+            shown = code if isinstance(code, int) else repr(code[:64])
+            yield FieldError(field, f"is {shown}; give a code from 200 to 499, or {classes}")

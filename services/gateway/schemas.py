@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shared.models.attempts import Status
+from shared.models.endpoints import PayloadFormat
 
 DESCRIPTION_LENGTH_MAX: Final = 512
 EVENTS_MAX: Final = 100
@@ -73,6 +74,39 @@ Metadata = Annotated[dict[str, str] | None, _METADATA]
 MetadataPatch = Annotated[dict[str, str | None] | None, _METADATA]
 CustomHeaders = Annotated[dict[str, str] | None, _HEADERS]
 CustomHeadersPatch = Annotated[dict[str, str | None] | None, _HEADERS]
+RetryDelays = Annotated[
+    tuple[str, ...] | None,
+    Meta(
+        description="When to try again after each failed attempt: up to 20 of the deployment's "
+        "retry delays, none for a single attempt. Without it, the profile's.",
+        examples=[["5s", "1m", "1h"]],
+    ),
+]
+TimeoutMs = Annotated[
+    int | None,
+    Meta(
+        description="How long an attempt may take in all, in milliseconds: 1,000 to 30,000. "
+        "Without it, the profile's.",
+        examples=[5_000],
+    ),
+]
+SuccessCodes = Annotated[
+    tuple[str | int, ...] | None,
+    Meta(
+        description="Which answers mean that it was received: codes from 200 to 499 (but 410 and "
+        "429), or `2xx` or `3xx` for all of a class. Without it, `2xx`.",
+        examples=[["2xx", 302]],
+    ),
+]
+PayloadFormatField = Annotated[
+    PayloadFormat | None,
+    Meta(
+        description="What the body looks like: `profile` (the product's own; the default), "
+        "`standard` (Standard Webhooks, with its headers and signature; the secret must be "
+        "`whsec_` and base64), or `cloudevents` (a structured CloudEvent in JSON).",
+        examples=["standard"],
+    ),
+]
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
 ]
@@ -97,6 +131,10 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: CustomHeaders = None
     concurrency: Concurrency = None
     rate_limit: RateLimit = None
+    retry_delays: RetryDelays = None
+    timeout_ms: TimeoutMs = None
+    success_codes: SuccessCodes = None
+    payload_format: PayloadFormatField = None
 
 
 class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,6 +157,10 @@ class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: CustomHeadersPatch | UnsetType = UNSET
     concurrency: Concurrency | UnsetType = UNSET
     rate_limit: RateLimit | UnsetType = UNSET
+    retry_delays: RetryDelays | UnsetType = UNSET
+    timeout_ms: TimeoutMs | UnsetType = UNSET
+    success_codes: SuccessCodes | UnsetType = UNSET
+    payload_format: PayloadFormatField | UnsetType = UNSET
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -152,6 +194,10 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: Annotated[dict[str, str], _HEADERS] = {}
     concurrency: Concurrency = None
     rate_limit: RateLimit = None
+    retry_delays: RetryDelays = None
+    timeout_ms: TimeoutMs = None
+    success_codes: SuccessCodes = None
+    payload_format: PayloadFormat = "profile"
 
 
 class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

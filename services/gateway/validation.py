@@ -23,8 +23,10 @@ from services.gateway.schemas import (
     CreateWebhook,
     UpdateWebhook,
 )
+from shared.models.endpoints import PayloadFormat
 from shared.models.management import Endpoint
 from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
+from shared.profiles.formats import in_format
 from shared.profiles.profile import ALL_EVENTS, Profile, Signature
 from shared.signing.schemes import standard_key
 
@@ -121,7 +123,8 @@ def check(
     if isinstance(wanted.description, str):
         _add(errors, "description", description_problem(wanted.description))
     if isinstance(wanted, CreateWebhook) and wanted.secret is not None:
-        _add(errors, "secret", secret_problem(wanted.secret, profile.signature))
+        signature = in_format(profile, wanted.payload_format or "profile").signature
+        _add(errors, "secret", secret_problem(wanted.secret, signature))
     if isinstance(wanted.metadata, dict):
         errors.extend(metadata_errors(wanted.metadata))
     if isinstance(wanted.headers, dict):
@@ -129,6 +132,14 @@ def check(
     errors.extend(delivery_settings.problems(wanted, limits))
     if errors:
         raise InvalidFields(errors)
+
+
+def check_format(profile: Profile, payload_format: PayloadFormat, secret: str) -> None:
+    """Check that a secret can sign in this format; raises InvalidFields, which does not show it."""
+    problem = secret_problem(secret, in_format(profile, payload_format).signature)
+    if problem is not None:
+        detail = f"cannot be {payload_format!r}: the webhook's secret {problem}; replace it first"
+        raise InvalidFields([FieldError("payload_format", detail)])
 
 
 def check_whole(endpoint: Endpoint) -> None:

@@ -128,7 +128,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             require_https=settings.require_https,
             ports=settings.egress_port_set,
         ),
-        limits=Limits(concurrency_max=settings.lane_concurrency),
+        limits=Limits(concurrency_max=settings.lane_concurrency, tiers=settings.tiers),
         events_topic=topic_name(settings, EVENTS),
         deliveries_topic=topic_name(settings, DELIVERIES),
         now_ms=now_ms,

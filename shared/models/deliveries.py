@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from shared.models import wire
+from shared.models.endpoints import PayloadFormat
 
 META_HEADER: Final = "hooklane-delivery"
 REASON_HEADER: Final = "hooklane-reason"  # on deliveries.dead: why it ended here
@@ -29,6 +30,8 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True):
     ``accepted_ms`` is when Kafka took the event, ``due_ms`` when this attempt was to start: it is
     part of the log row's id, so it never changes. ``parks`` counts how often the record was put
     aside because its lane was full (no attempt was made then), until ``not_before_ms``.
+    ``payload_format`` is what the body was rendered in: every attempt is sent and signed as that,
+    also if the endpoint asks for another one by then.
     """
 
     event_id: str
@@ -41,6 +44,7 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True):
     due_ms: int
     parks: int = 0
     not_before_ms: int = 0
+    payload_format: PayloadFormat = "profile"
 
     @property
     def wait_until_ms(self) -> int:

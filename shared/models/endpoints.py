@@ -11,11 +11,13 @@ not written, as every service reads every state at its start; so a default never
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from shared.models import ids, wire
+
+PayloadFormat = Literal["profile", "standard", "cloudevents"]
 
 MASK: Final = "********"
 """What stands for the value of a custom header wherever people can see it."""
@@ -52,6 +54,9 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     second; None leaves both to the worker. ``headers`` are sent with every request: names with
     values that are encrypted like the secret. ``paused_ms`` is since when nothing is sent because
     somebody asked for that, whatever ``active`` says.
+
+    How deliveries are made: ``retry_delays`` (names of tiers), ``timeout_ms`` (of one attempt) and
+    ``success_codes`` (``2xx``, 302) are the profile's where they are None.
     """
 
     id: str
@@ -68,6 +73,10 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     rate_limit: float | None = None
     headers: tuple[tuple[str, str], ...] = ()
     paused_ms: int | None = None
+    retry_delays: tuple[str, ...] | None = None
+    timeout_ms: int | None = None
+    success_codes: tuple[str | int, ...] | None = None
+    payload_format: PayloadFormat = "profile"
 
 
 def header_context(endpoint_id: str, name: str) -> str:

@@ -10,7 +10,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState
+from shared.models.endpoints import EndpointState, PayloadFormat, TypeNames, WorkspaceState
+
+EndpointStatus = Literal["active", "paused", "disabled"]
 
 
 class OwnType(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +27,6 @@ class OwnType(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     example: str | None = None
     deprecated: bool = False
-
-
-EndpointStatus = Literal["active", "paused", "disabled"]
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +97,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: float | None = None
     headers: tuple[tuple[str, str], ...] = ()
     paused_ms: int | None = None
+    retry_delays: tuple[str, ...] | None = None
+    timeout_ms: int | None = None
+    success_codes: tuple[str | int, ...] | None = None
+    payload_format: PayloadFormat = "profile"
     metadata: dict[str, str] = {}
 
     def state(self) -> EndpointState | None:

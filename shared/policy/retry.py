@@ -1,13 +1,15 @@
 """What follows an attempt: nothing, another attempt in a tier, or the end.
 
 The rules, with their sources: 2xx is success, everything else a failure (QR3's reference: "HTTP >=
-300 or a timeout"); the profile's schedule names the tier that follows each attempt; ``Retry-After``
+300 or a timeout"), unless the endpoint names other codes; the profile's schedule, or the endpoint's
+own, names the tier that follows each attempt; ``Retry-After``
 (RFC 9110, 10.2.3: seconds or a date) moves the attempt to the smallest tier that is not shorter, up
 to the profile's cap; 410 Gone ends the delivery and disables the endpoint. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
@@ -18,6 +20,7 @@ from shared.profiles.profile import Profile
 from shared.topics import Tier, Tiers, duration_ms
 
 GONE: Final = 410
+_EVERY_2XX: Final = range(200, 300)
 
 EndReason = Literal["exhausted", "gone"]
 
@@ -36,13 +39,20 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class RetryPolicy:
-    """The retry rules of one profile, ready for use. Immutable."""
+    """The retry rules of one profile, or of one endpoint, ready for use. Immutable.
+
+    An endpoint's ``delays`` are kept also when the deployment's tiers have changed since: the
+    smallest tier that is not shorter takes the place of one that is gone.
+    """
 
     __slots__ = ("_retry_after_max_ms", "_schedule", "_tiers")
 
-    def __init__(self, profile: Profile, tiers: Tiers) -> None:
+    def __init__(self, profile: Profile, tiers: Tiers, delays: Sequence[str] | None = None) -> None:
         self._tiers = tiers
-        self._schedule = profile.schedule(tiers)
+        if delays is None:
+            self._schedule = profile.schedule(tiers)
+        else:
+            self._schedule = tuple(tiers.at_least(duration_ms(delay)) for delay in delays)
         self._retry_after_max_ms = duration_ms(profile.retry.retry_after_max)
 
     def after_failure(
@@ -60,9 +70,21 @@ class RetryPolicy:
         return Again(tier, now_ms + tier.delay_ms)
 
 
-def is_success(status: int) -> bool:
-    """Return whether a response's status means that the receiver took the webhook."""
-    return 200 <= status < 300
+def success_statuses(codes: Iterable[str | int] | None) -> Container[int]:
+    """Return the statuses that mean that the receiver took the webhook; None: every 2xx.
+
+    A code is a number, or a class such as ``2xx``.
+    """
+    if codes is None:
+        return _EVERY_2XX
+    statuses: set[int] = set()
+    for code in codes:
+        if isinstance(code, int):
+            statuses.add(code)
+        else:
+            first = 100 * int(code[0])
+            statuses.update(range(first, first + 100))
+    return frozenset(statuses)
 
 
 def retry_after_ms(value: str | None, now_ms: int) -> int:

@@ -33,18 +33,20 @@ _OTHER_HEADERS: Final = frozenset(
     {"connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"}
 )
 
-BodySource = Literal["id", "type", "created", "data"]
+BodySource = Literal["id", "type", "created", "data", "workspace"]
 Scheme = Literal["hmac-sha256-hex", "standard-webhooks"]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The envelope: member names in order, each with what it holds.
+    """The envelope: member names in order, each with what it holds; ``constants`` come before them.
 
     ``javascript_stable`` renders ``data`` so that ``JSON.stringify(JSON.parse(body)) == body``;
     otherwise the producer's bytes are sent as they are.
     """
 
     members: dict[str, BodySource]
+    constants: dict[str, str] = {}
+    content_type: str = "application/json"
     javascript_stable: bool = False
 
 
@@ -204,6 +206,10 @@ def _problems(profile: Profile, tiers: Tiers) -> Iterable[str]:
     """Yield what is wrong with a profile that has the right shape."""
     if "data" not in profile.body.members.values():
         yield "body.members: one member must hold 'data'"
+    if profile.body.constants.keys() & profile.body.members.keys():
+        yield "body.constants: a member is there already"
+    if _FIELD_VALUE.match(profile.body.content_type) is None:
+        yield "body.content_type: visible ASCII, with spaces between at most"
     yield from _header_problems(profile)
     yield from _catalogue_problems(profile.events)
     yield from _time_problems(profile, tiers)

@@ -120,6 +120,10 @@ SETTLED: Final = msgspec.structs.replace(
     LIMITED,
     headers=(("X-Api-Key", "k1:DAwMDAwMDAwM"), ("Authorization", "k1:AQEBAQEBAQEB")),
     paused_ms=1_773_568_800_000,
+    retry_delays=("5s", "1h"),
+    timeout_ms=2_500,
+    success_codes=("2xx", 302),
+    payload_format="cloudevents",
 )
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2
@@ -146,6 +150,7 @@ META: Final = DeliveryMeta(
     parks=2,
     not_before_ms=1_773_569_190_000,
 )
+FORMATTED: Final = msgspec.structs.replace(META, payload_format="cloudevents")
 
 CASES: Final = (
     Case("attempt-answered.v1.json", ANSWERED, decode_attempt, attempts.encode_attempt),
@@ -181,7 +186,14 @@ CASES: Final = (
         lambda value: endpoints.decode_state(OWN_TYPES.id, value),
         endpoints.encode_state,
     ),
-    Case("delivery-meta.v1.msgpack", META, deliveries.decode_meta, deliveries.encode_meta),
+    Case(
+        "delivery-meta.v1.msgpack",
+        META,
+        deliveries.decode_meta,
+        deliveries.encode_meta,
+        current=False,
+    ),
+    Case("delivery-meta.v2.msgpack", FORMATTED, deliveries.decode_meta, deliveries.encode_meta),
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 json_cases = pytest.mark.parametrize(
@@ -243,18 +255,18 @@ def test_a_json_record_of_an_earlier_release_gets_the_defaults_of_what_is_new(ca
 
 
 def test_metadata_of_a_later_release_is_read_without_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v1.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v2.msgpack"))
 
-    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == META
+    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == FORMATTED
 
 
 def test_metadata_of_an_earlier_release_gets_the_defaults_of_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v1.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v2.msgpack"))
     defaults = _defaults(DeliveryMeta)
 
     earlier = deliveries.decode_meta(msgspec.msgpack.encode(fields[: -len(defaults)]))
 
-    assert earlier == msgspec.structs.replace(META, **defaults)
+    assert earlier == msgspec.structs.replace(FORMATTED, **defaults)
 
 
 def test_the_journal_reads_its_part_of_an_attempt() -> None:

@@ -21,13 +21,22 @@ from shared.models.deliveries import META_HEADER, TRIGGER_PING, DeliveryMeta, en
 from shared.models.errors import NotFound, Outage
 from shared.models.management import Endpoint
 from shared.models.times import iso_ms
+from shared.profiles.formats import in_format
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
 from shared.signing.keyring import NONCE_BYTES
 
 CHANGE_TRIES_MAX: Final = 5
 PUBLISH_TIMEOUT_MS: Final = 5_000
-_TAKEN_AS_GIVEN: Final = ("url", "description", "concurrency", "rate_limit")
+_TAKEN_AS_GIVEN: Final = (
+    "url",
+    "description",
+    "concurrency",
+    "rate_limit",
+    "retry_delays",
+    "timeout_ms",
+    "success_codes",
+)
 
 
 async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[Endpoint, str]:
@@ -39,7 +48,8 @@ async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[E
     secret = wanted.secret
     if secret is None:
         entropy = ports.entropy(validation.SECRET_ENTROPY_BYTES)
-        secret = validation.new_secret(caller.profile.signature, entropy)
+        wanted_format = in_format(caller.profile, wanted.payload_format or "profile")
+        secret = validation.new_secret(wanted_format.signature, entropy)
     now_ms = ports.now_ms()
     identifier = ids.new_id(ids.ENDPOINT, now_ms, ports.entropy(ids.ENTROPY_BYTES))
     blank = Endpoint(
@@ -104,6 +114,9 @@ async def change(
     def merged(current: Endpoint) -> Endpoint:
         changed = changed_by(current, wanted, ports.now_ms(), sealed)
         validation.check_whole(changed)
+        if changed.payload_format != current.payload_format:
+            opened = ports.keyring.open(current.secret, current.id)
+            validation.check_format(caller.profile, changed.payload_format, opened)
         return changed
 
     return await _replace(ports, caller, endpoint_id, condition, merged)
@@ -172,6 +185,8 @@ def with_fields(
     if wanted.headers is not UNSET:
         headers = () if wanted.headers is None else endpoint.headers
         changes["headers"] = custom_headers.merged(headers, sealed)
+    if wanted.payload_format is not UNSET:
+        changes["payload_format"] = wanted.payload_format or "profile"
     return msgspec.structs.replace(endpoint, **changes)
 
 
@@ -235,6 +250,7 @@ async def ping(ports: Ports, caller: Caller, endpoint_id: str) -> tuple[str, str
         revision=endpoint.revision,
         accepted_ms=now_ms,
         due_ms=now_ms,
+        payload_format=endpoint.payload_format,
     )
     record = Record(
         topic=ports.deliveries_topic,
@@ -260,10 +276,11 @@ def _sealed_headers(
 
 def _ping_body(profile: Profile, endpoint: Endpoint, event_id: str, created: str) -> bytes:
     data = {"webhook_id": endpoint.id, "message": "This is a test ping."}
-    return Envelope(profile).render(
+    return Envelope(profile, endpoint.payload_format).render(
         event_id=event_id,
         event_type=profile.events.ping,
         created=created,
+        workspace_id=endpoint.workspace_id,
         data=msgspec.json.encode(data),
     )
 

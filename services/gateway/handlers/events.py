@@ -145,7 +145,11 @@ def _check(caller: Caller, event: Event) -> None:
     if event_type == profile.events.ping:
         raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
     Envelope(profile).render(
-        event_id=event.id, event_type=event_type, created=event.created, data=event.data
+        event_id=event.id,
+        event_type=event_type,
+        created=event.created,
+        workspace_id=event.workspace_id,
+        data=event.data,
     )
 
 

@@ -98,6 +98,10 @@ def webhook_of(
         headers={name: MASK for name, _ in endpoint.headers},
         concurrency=endpoint.concurrency,
         rate_limit=endpoint.rate_limit,
+        retry_delays=endpoint.retry_delays,
+        timeout_ms=endpoint.timeout_ms,
+        success_codes=endpoint.success_codes,
+        payload_format=endpoint.payload_format,
     )
 
 

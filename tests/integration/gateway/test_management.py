@@ -1,12 +1,16 @@
 """Managing endpoints: merge patch, conditions, pauses, custom headers, filtered lists."""
 
 import asyncio
+import json
 
 import pytest
 
+from shared.models.deliveries import meta_of
 from shared.models.endpoints import header_context
 from shared.signing.keyring import Keyring
+from shared.topics import DELIVERIES
 from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.integration.gateway.reading import records_of
 from tests.integration.gateway.test_webhooks import create, last_state
 
 pytestmark = pytest.mark.integration
@@ -135,6 +139,47 @@ async def test_a_pause_is_a_state_of_its_own(gateway: Gateway, qr3: Tenant) -> N
     state = await last_state(gateway, created["id"])
     assert state is not None
     assert (state.paused_ms, state.epoch, state.revision) == (None, 1, 3)
+
+
+async def test_the_format_decides_what_a_secret_must_be(gateway: Gateway, qr3: Tenant) -> None:
+    plain = await create(gateway, qr3)
+    wanted = {"url": "https://example.com/s", "events": ["*"], "payload_format": "standard"}
+
+    made = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=wanted)
+    refused = await gateway.client.post(
+        "/v1/webhooks", headers=qr3.key, json=wanted | {"secret": "my-secret-key-min-16-chars"}
+    )
+    unsuited = await gateway.client.patch(
+        f"/v1/webhooks/{plain['id']}", headers=qr3.key, json={"payload_format": "standard"}
+    )
+    suited = await gateway.client.patch(
+        f"/v1/webhooks/{plain['id']}", headers=qr3.key, json={"payload_format": "cloudevents"}
+    )
+
+    assert made.json()["secret"].startswith("whsec_")
+    assert made.json()["payload_format"] == "standard"
+    assert refused.json()["errors"] == [{"field": "secret", "detail": "must begin with 'whsec_'"}]
+    (error,) = unsuited.json()["errors"]
+    assert error["field"] == "payload_format"
+    assert "my-secret" not in unsuited.text
+    assert suited.status_code == 200
+    state = await last_state(gateway, plain["id"])
+    assert state is not None
+    assert state.payload_format == "cloudevents"
+
+
+async def test_a_ping_is_rendered_as_the_endpoint_wants_it(gateway: Gateway, qr3: Tenant) -> None:
+    created = await create(gateway, qr3, payload_format="cloudevents")
+
+    answer = await gateway.client.post(f"/v1/webhooks/{created['id']}/ping", headers=qr3.key)
+
+    (record,) = await records_of(gateway.settings, DELIVERIES)
+    assert record.value is not None
+    ping = json.loads(record.value)
+    assert (ping["specversion"], ping["id"], ping["source"]) == ("1.0", answer.json()["id"], qr3.id)
+    meta = meta_of(record.headers)
+    assert meta is not None
+    assert meta.payload_format == "cloudevents"
 
 
 async def test_a_list_is_narrowed_in_pages(gateway: Gateway, xqr: Tenant) -> None:

@@ -10,7 +10,6 @@ from shared.models.attempts import Attempt, Finished
 from shared.models.deliveries import DeliveryMeta
 from shared.models.endpoints import EndpointState
 from shared.policy.addresses import EgressPolicy
-from shared.policy.retry import RetryPolicy
 from shared.profiles.profile import load_profiles
 from shared.signing.keyring import KEY_BYTES, NONCE_BYTES, Keyring
 from shared.topics import DEFAULT_TIERS, Tiers
@@ -78,7 +77,7 @@ KEYRING = Keyring({"k": bytes(KEY_BYTES)})
 SECRET = "qr3_secret_of_the_endpoint"
 DESTINATIONS = Destinations(
     profiles=PROFILES,
-    retries={name: RetryPolicy(profile, TIERS) for name, profile in PROFILES.items()},
+    tiers=TIERS,
     keyring=KEYRING,
     egress=EgressPolicy(),
 )

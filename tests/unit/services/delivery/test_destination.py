@@ -11,6 +11,7 @@ import pytest
 
 from services.delivery.destination import Destination
 from shared.models.endpoints import EndpointState
+from shared.policy.retry import Again, Ended
 from shared.signing.keyring import KeyringError
 from tests.unit.services.delivery.builders import (
     DESTINATIONS,
@@ -70,12 +71,66 @@ def test_custom_headers_are_sent_as_given_and_recorded_masked() -> None:
     usual = plain.headers(meta(), BODY, 1_700_000_000)
 
     assert block.count(b"X-Api-Key: letmein\r\nAuthorization: Bearer abc.def\r\n") == 1
-    recorded = destination.recorded(block)
+    recorded = destination.recorded(meta(), block)
     assert recorded == block.replace(b"letmein", b"********").replace(
         b"Bearer abc.def", b"********"
     )
     assert recorded.replace(b"X-Api-Key: ********\r\nAuthorization: ********\r\n", b"") == usual
-    assert plain.recorded(usual) is usual
+    assert plain.recorded(meta(), usual) is usual
+
+
+WHSEC = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+def test_a_request_is_signed_and_labelled_by_the_format_of_its_body() -> None:
+    state = endpoint(payload_format="cloudevents", secret=sealed(secret=WHSEC))
+    destination = DESTINATIONS.make(state)
+
+    def names(**given: Any) -> list[str]:
+        return [line.partition(":")[0] for line in lines(destination, **given)]
+
+    cloud = lines(destination, payload_format="cloudevents")
+    assert cloud[0] == "Content-Type: application/cloudevents+json; charset=utf-8"
+    assert names(payload_format="cloudevents")[-1] == "X-QR3-Signature"
+    assert lines(destination)[0] == "Content-Type: application/json"
+    assert names(payload_format="standard") == [
+        "Content-Type",
+        "User-Agent",
+        "webhook-id",
+        "webhook-attempt",
+        "webhook-timestamp",
+        "webhook-signature",
+    ]
+
+
+def test_an_earlier_format_that_the_present_secret_cannot_sign_is_signed_as_the_profile_does() -> (
+    None
+):
+    """The endpoint has changed its format and its secret while a retry was waiting."""
+    destination = DESTINATIONS.make(endpoint())
+    signature = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
+    waiting = lines(destination, payload_format="standard")
+    assert "webhook-id: evt_1" in waiting
+    assert waiting[-1] == f"X-QR3-Signature: sha256={signature}"
+
+
+def test_an_endpoint_may_want_its_own_schedule_deadline_and_success_codes() -> None:
+    own = DESTINATIONS.make(
+        endpoint(retry_delays=("5s",), timeout_ms=2_500, success_codes=("2xx", 404))
+    )
+    usual = DESTINATIONS.make(endpoint())
+    assert own.request(b"A: b\r\n", BODY, 1).timeout_ms == 2_500
+    assert [404 in own.successes, 404 in usual.successes, 204 in own.successes] == [
+        True,
+        False,
+        True,
+    ]
+    failed: dict[str, Any] = {"status": 500, "retry_after": None, "now_ms": 0}
+    first = own.retry.after_failure(attempt=1, **failed)
+    assert isinstance(first, Again)
+    assert first.tier.name == "5s"
+    assert own.retry.after_failure(attempt=2, **failed) == Ended("exhausted")
+    assert isinstance(usual.retry.after_failure(attempt=2, **failed), Again)
 
 
 def test_the_request_carries_the_profiles_deadline_and_the_callers_cap() -> None:
@@ -108,6 +163,7 @@ def test_a_good_url_is_not_refused() -> None:
         (endpoint(headers=(("X-A", sealed("wh_1/x-b")),)), KeyringError),  # of another header
         (endpoint(profile="retired"), LookupError),
         (endpoint(profile="standard"), ValueError),  # a QR3 secret
+        (endpoint(payload_format="standard"), ValueError),
     ],
 )
 def test_what_is_ours_to_mend_is_an_error(state: EndpointState, error: type[Exception]) -> None:

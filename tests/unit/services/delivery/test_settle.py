@@ -56,6 +56,19 @@ def test_the_record_shows_custom_headers_masked() -> None:
     assert "letmein" not in attempt.request_headers
 
 
+def test_the_endpoint_says_what_a_success_is() -> None:
+    destination = DESTINATIONS.make(endpoint(success_codes=(302,)))
+    assert settled(answered(302), destination).attempt.status == "success"
+    refused = settled(answered(200), destination)
+    assert (refused.attempt.status, refused.attempt.status_code) == ("failed", 200)
+    assert refused.follow_up is not None
+
+
+def test_what_continues_a_delivery_keeps_the_format_of_its_body() -> None:
+    _, following = continued(settled(answered(500), payload_format="cloudevents"))
+    assert following.payload_format == "cloudevents"
+
+
 def test_a_success_ends_the_delivery() -> None:
     settlement = settled(
         answered(

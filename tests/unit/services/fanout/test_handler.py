@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka.structs import ConsumerRecord
 from hypothesis import given, settings
@@ -16,7 +17,12 @@ from services.fanout.handler import CUT_TO_BYTES, KEPT_BYTES_MAX, FanoutHandler,
 from shared.kafka.publisher import Position, Record
 from shared.kafka.salvage import DAMAGED_HEADER
 from shared.models.deliveries import META_HEADER, DeliveryMeta, decode_meta
-from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
+from shared.models.endpoints import (
+    EndpointState,
+    PayloadFormat,
+    WorkspaceState,
+    encode_state,
+)
 from shared.models.rejected import (
     CUT_HEADER,
     FIELD_HEADER,
@@ -117,6 +123,22 @@ def test_an_event_becomes_one_delivery_for_each_endpoint_with_one_body() -> None
         due_ms=TIMESTAMP_MS,
     )
     assert meta_of(follows[1]).revision == 1
+
+
+def test_the_body_is_rendered_once_for_each_format() -> None:
+    wanted: list[PayloadFormat] = ["standard", "profile", "cloudevents", "standard"]
+    made = planner(
+        *(
+            msgspec.structs.replace(endpoint(f"wh_{number}"), payload_format=payload_format)
+            for number, payload_format in enumerate(wanted)
+        )
+    )
+    follows = made.plan([record(event(id="evt_1", data={"a": 1}))])
+    assert [meta_of(follow).payload_format for follow in follows] == wanted
+    assert follows[0].value is follows[3].value
+    bodies = [json.loads(follow.value or b"") for follow in follows]
+    assert [next(iter(body)) for body in bodies[:3]] == ["type", "id", "specversion"]
+    assert [body["data"] for body in bodies] == [{"a": 1}] * 4
 
 
 def test_a_record_that_is_read_twice_leads_to_the_same_deliveries() -> None:

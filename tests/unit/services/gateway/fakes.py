@@ -23,7 +23,7 @@ PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
 QR3 = PROFILES["qr3"]
 XQR = PROFILES["xqr"]
 STANDARD = PROFILES["standard"]
-LIMITS = Limits(concurrency_max=32)
+LIMITS = Limits(concurrency_max=32, tiers=Tiers.parse(DEFAULT_TIERS))
 NOW_MS = 1_800_000_000_123
 
 

@@ -37,8 +37,13 @@ from shared.models.endpoints import (
     encode_state,
 )
 
-META = DeliveryMeta("evt_1", "qr.scanned", "ws_1", 2, "event", 7, 1_000, 2_000, 1, 3_000)
+META_EARLIER = DeliveryMeta("evt_1", "qr.scanned", "ws_1", 2, "event", 7, 1_000, 2_000, 1, 3_000)
+META = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents")
 META_GOLDEN = bytes.fromhex(
+    "9ba56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
+    "ab636c6f75646576656e7473"
+)
+META_EARLIER_GOLDEN = bytes.fromhex(
     "9aa56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
 )
 META_OLDEST = bytes.fromhex(
@@ -108,6 +113,7 @@ def test_the_wire_form_of_each_record_is_the_golden_one() -> None:
 
 def test_golden_bytes_are_read() -> None:
     assert decode_meta(META_GOLDEN) == META
+    assert decode_meta(META_EARLIER_GOLDEN) == META_EARLIER
     assert decode_attempt(ATTEMPT_GOLDEN) == ATTEMPT
     assert decode_state("wh_1", ENDPOINT_GOLDEN) == ENDPOINT
     assert decode_state("ws_1", WORKSPACE_GOLDEN) == WORKSPACE
@@ -117,7 +123,9 @@ def test_records_from_before_the_newest_fields_are_read() -> None:
     oldest = decode_state("wh_1", ENDPOINT_OLDEST)
     assert isinstance(oldest, EndpointState)
     assert (oldest.active, oldest.revision, oldest.epoch) == (True, 1, 1)
-    assert decode_meta(META_OLDEST) == msgspec.structs.replace(META, parks=0, not_before_ms=0)
+    assert decode_meta(META_OLDEST) == msgspec.structs.replace(
+        META_EARLIER, parks=0, not_before_ms=0
+    )
 
 
 def test_records_with_fields_of_a_later_version_are_read() -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.policy.retry import Again, Ended, RetryPolicy, is_success, retry_after_ms
+from shared.policy.retry import Again, Ended, RetryPolicy, retry_after_ms, success_statuses
 from shared.profiles.profile import load_profiles
 from shared.topics import DEFAULT_TIERS, Tiers
 
@@ -43,7 +43,39 @@ def after(
     ],
 )
 def test_success_is_2xx(status: int, success: bool) -> None:
-    assert is_success(status) is success
+    assert (status in success_statuses(None)) is success
+
+
+def test_an_endpoint_may_name_other_codes() -> None:
+    named = success_statuses(("3xx", 404))
+    assert [status for status in (200, 299, 300, 302, 399, 400, 404) if status in named] == [
+        300,
+        302,
+        399,
+        404,
+    ]
+
+
+def test_an_endpoints_own_schedule_takes_the_place_of_the_profiles() -> None:
+    own = RetryPolicy(PROFILES["qr3"], TIERS, ["5s", "1h"])
+    none = RetryPolicy(PROFILES["qr3"], TIERS, [])
+
+    def after_failure(policy: RetryPolicy, attempt: int) -> Again | Ended:
+        return policy.after_failure(attempt=attempt, status=500, retry_after=None, now_ms=NOW_MS)
+
+    assert after_failure(own, 1) == Again(TIERS.named("5s"), NOW_MS + 5_000)
+    assert after_failure(own, 2) == Again(TIERS.named("1h"), NOW_MS + 3_600_000)
+    assert after_failure(own, 3) == Ended("exhausted")
+    assert after_failure(none, 1) == Ended("exhausted")
+
+
+def test_a_tier_that_is_gone_is_replaced_by_the_next_longer_one() -> None:
+    """Tiers are the deployment's to change; a schedule that was taken once must go on working."""
+    own = RetryPolicy(PROFILES["qr3"], TIERS, ["7s", "9d"])
+    verdict = own.after_failure(attempt=1, status=500, retry_after=None, now_ms=NOW_MS)
+    last = own.after_failure(attempt=2, status=500, retry_after=None, now_ms=NOW_MS)
+    assert verdict == Again(TIERS.named("30s"), NOW_MS + 30_000)
+    assert last == Again(TIERS.all[-1], NOW_MS + LONGEST_MS)
 
 
 def test_the_schedule_names_the_tier_after_each_attempt_and_then_it_is_over() -> None:

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from shared.models.endpoints import PayloadFormat
 from shared.models.errors import Poison
+from shared.models.events import Coordinates, decode_event
 from shared.profiles.profile import load_profiles
-from shared.rendering.envelope import Envelope
+from shared.rendering.envelope import ENVELOPE_BYTES_MAX, Envelope
 from shared.rendering.javascript import canonicalise
 from shared.topics import BODY_BYTES_MAX, DEFAULT_TIERS, Tiers
 
@@ -19,9 +21,18 @@ PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
 CREATED = "2026-03-15T10:00:00.000Z"
 
 
-def render(profile: str, data: bytes, event_id: str = "evt_1") -> bytes:
-    return Envelope(PROFILES[profile]).render(
-        event_id=event_id, event_type="qr.scanned", created=CREATED, data=data
+def render(
+    profile: str,
+    data: bytes,
+    event_id: str = "evt_1",
+    payload_format: PayloadFormat = "profile",
+) -> bytes:
+    return Envelope(PROFILES[profile], payload_format).render(
+        event_id=event_id,
+        event_type="qr.scanned",
+        created=CREATED,
+        workspace_id="ws_1",
+        data=data,
     )
 
 
@@ -48,6 +59,39 @@ def render(profile: str, data: bytes, event_id: str = "evt_1") -> bytes:
 def test_each_profile_has_its_envelope(profile: str, body: bytes) -> None:
     """QR3's data is as JavaScript prints it; the others' is the producer's, untouched."""
     assert render(profile, b'{ "b":1.0, "a":"\\u00e9"}') == body
+
+
+@pytest.mark.parametrize("profile", ["qr3", "xqr", "standard"])
+def test_every_profile_has_every_format(profile: str) -> None:
+    data = json.dumps({"b": 1, "a": "é"}).encode()
+    shown = render(profile, data)[render(profile, data).index(b'"data":') :]
+
+    assert render(profile, data, payload_format="standard") == (
+        b'{"type":"qr.scanned","timestamp":"2026-03-15T10:00:00.000Z",' + shown
+    )
+    assert render(profile, data, payload_format="cloudevents") == (
+        b'{"specversion":"1.0","datacontenttype":"application/json","id":"evt_1","source":"ws_1",'
+        b'"type":"qr.scanned","time":"2026-03-15T10:00:00.000Z",' + shown
+    )
+
+
+def test_a_cloud_event_that_we_deliver_is_one_that_we_read() -> None:
+    body = render("qr3", b'{"a":1}', payload_format="cloudevents")
+    headers = (("content-type", b"application/cloudevents+json; charset=utf-8"),)
+    event = decode_event(body, headers, Coordinates("events", 0, 0, 7))
+    assert (event.id, event.type, event.workspace_id) == ("evt_1", "qr.scanned", "ws_1")
+    assert (event.created, event.data) == (CREATED, b'{"a":1}')
+
+
+@pytest.mark.parametrize("payload_format", ["standard", "cloudevents"])
+def test_what_the_profile_can_send_is_not_too_large_in_another_format(
+    payload_format: PayloadFormat,
+) -> None:
+    room = BODY_BYTES_MAX - len(render("xqr", b'{"a":""}'))
+    largest = b'{"a":"%b"}' % (b"x" * room)
+    assert len(render("xqr", largest)) == BODY_BYTES_MAX
+    body = render("xqr", largest, "x" * 128, payload_format=payload_format)
+    assert BODY_BYTES_MAX < len(body) < BODY_BYTES_MAX + ENVELOPE_BYTES_MAX
 
 
 IDS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
@@ -132,5 +176,7 @@ def test_the_size_counts_as_rendered() -> None:
 def test_member_names_are_json_strings() -> None:
     """A profile is a file that somebody wrote."""
     odd = replace(PROFILES["xqr"], body=replace(PROFILES["xqr"].body, members={'a"b': "data"}))
-    body = Envelope(odd).render(event_id="1", event_type="t", created=CREATED, data=b"{}")
+    body = Envelope(odd).render(
+        event_id="1", event_type="t", created=CREATED, workspace_id="ws_1", data=b"{}"
+    )
     assert json.loads(body) == {'a"b': {}}
