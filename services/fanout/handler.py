@@ -113,7 +113,7 @@ class Planner:
         # All that differs between two endpoints is revision and format; mostly not even that.
         headers: dict[tuple[int, str], tuple[tuple[str, bytes], ...]] = {}
         follows = []
-        for endpoint in self._registry.match(event.workspace_id, event_type):
+        for endpoint in self._registry.match(event.workspace_id, event_type, event):
             payload_format = endpoint.payload_format
             kind = (endpoint.revision, payload_format)
             if kind not in headers:

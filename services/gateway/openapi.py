@@ -26,6 +26,7 @@ from litestar.openapi.spec import (
 )
 
 from services.gateway.errors import PROBLEM_JSON, Problem
+from shared.models.events import CHANNEL_LENGTH_MAX, CHANNELS_MAX
 
 SECURITY: Final = [{"apiKey": list[str]()}, {"token": list[str]()}]
 TOKEN_SECURITY: Final = [{"token": list[str]()}]
@@ -70,6 +71,13 @@ _EVENT_SCHEMA: Final = Schema(
         ),
         "created": Schema(
             type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+        ),
+        "channels": Schema(
+            type=OpenAPIType.ARRAY,
+            items=Schema(type=OpenAPIType.STRING, min_length=1, max_length=CHANNEL_LENGTH_MAX),
+            max_items=CHANNELS_MAX,
+            description="The channels that it is on: webhooks that name channels get it if one is "
+            "theirs.",
         ),
     },
     examples=[

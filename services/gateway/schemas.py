@@ -13,9 +13,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from shared.models.attempts import Status
 from shared.models.endpoints import PayloadFormat
+from shared.policy.explaining import Criterion
 
 DESCRIPTION_LENGTH_MAX: Final = 512
 EVENTS_MAX: Final = 100
+CHANNELS_MAX: Final = 20
 METADATA_MAX: Final = 50
 METADATA_KEY_LENGTH_MAX: Final = 40
 METADATA_VALUE_LENGTH_MAX: Final = 500
@@ -33,7 +35,8 @@ Url = Annotated[
 Events = Annotated[
     list[str],
     Meta(
-        description="Event types, aliases allowed, or `*` for all. Not empty.",
+        description="Event types, aliases allowed, patterns such as `qr.*`, or `*` for all. Not "
+        "empty.",
         examples=[["qr.scanned", "qr.created"]],
     ),
 ]
@@ -107,6 +110,23 @@ PayloadFormatField = Annotated[
         examples=["standard"],
     ),
 ]
+Channels = Annotated[
+    tuple[str, ...] | None,
+    Meta(
+        description=f"Only events that are on one of these channels, up to {CHANNELS_MAX}. Without "
+        "it, all events.",
+        examples=[["eu", "vip"]],
+    ),
+]
+DataFilter = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description="Only events whose `data` is as this says: names with values, or with "
+        "operators (`$eq $ne $in $nin $gt $gte $lt $lte $exists $startsWith $endsWith`), and `$and "
+        "$or $not`. A patch replaces it as a whole.",
+        examples=[{"country": {"$in": ["AT", "DE"]}}],
+    ),
+]
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
 ]
@@ -135,6 +155,8 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     timeout_ms: TimeoutMs = None
     success_codes: SuccessCodes = None
     payload_format: PayloadFormatField = None
+    channels: Channels = None
+    filter: DataFilter = None
 
 
 class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,6 +183,8 @@ class UpdateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     timeout_ms: TimeoutMs | UnsetType = UNSET
     success_codes: SuccessCodes | UnsetType = UNSET
     payload_format: PayloadFormatField | UnsetType = UNSET
+    channels: Channels | UnsetType = UNSET
+    filter: DataFilter | UnsetType = UNSET
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -198,6 +222,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_ms: TimeoutMs = None
     success_codes: SuccessCodes = None
     payload_format: PayloadFormat = "profile"
+    channels: tuple[str, ...] = ()
+    filter: DataFilter = None
 
 
 class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -347,6 +373,13 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(examples=["webhook.ping"])]
     webhook_id: EndpointId
     created_at: Time
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an event would be delivered: if every criterion matches."""
+
+    matches: bool
+    criteria: list[Criterion]
 
 
 class EventProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

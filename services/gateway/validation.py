@@ -15,6 +15,7 @@ from services.gateway import custom_headers, delivery_settings
 from services.gateway.delivery_settings import Limits
 from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.schemas import (
+    CHANNELS_MAX,
     DESCRIPTION_LENGTH_MAX,
     EVENTS_MAX,
     METADATA_KEY_LENGTH_MAX,
@@ -24,8 +25,10 @@ from services.gateway.schemas import (
     UpdateWebhook,
 )
 from shared.models.endpoints import PayloadFormat
+from shared.models.events import CHANNEL_LENGTH_MAX, is_channel
 from shared.models.management import Endpoint
 from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
+from shared.policy.filters import FilterError, compile_filter
 from shared.profiles.formats import in_format
 from shared.profiles.profile import ALL_EVENTS, Profile, Signature
 from shared.signing.schemes import standard_key
@@ -57,7 +60,7 @@ def event_errors(events: Sequence[str], profile: Profile) -> Iterable[FieldError
         yield FieldError("events", f"has {len(events)} items; {EVENTS_MAX} are allowed")
         return
     for index, name in enumerate(events):
-        reason = None if name == ALL_EVENTS else profile.unknown_reason(name)
+        reason = profile.subscription_problem(name)
         if reason is not None:
             yield FieldError(f"events[{index}]", reason)
 
@@ -85,6 +88,27 @@ def description_problem(description: str) -> str | None:
     if len(description) > DESCRIPTION_LENGTH_MAX:
         return f"has {len(description)} characters; {DESCRIPTION_LENGTH_MAX} are allowed"
     return None
+
+
+def channel_errors(channels: Sequence[str]) -> Iterable[FieldError]:
+    """Yield what is wrong with a list of channels; an empty one stands for all."""
+    if len(channels) > CHANNELS_MAX:
+        yield FieldError("channels", f"has {len(channels)} items; {CHANNELS_MAX} are allowed")
+        return
+    for index, name in enumerate(channels):
+        if not is_channel(name):
+            yield FieldError(
+                f"channels[{index}]",
+                f"must have 1 to {CHANNEL_LENGTH_MAX} visible ASCII characters, and no comma",
+            )
+
+
+def data_filter_errors(document: Mapping[str, object]) -> Iterable[FieldError]:
+    """Yield what is wrong with a filter on events' data, and where inside it."""
+    try:
+        compile_filter(document)
+    except FilterError as error:
+        yield FieldError(f"filter{error.path}", error.reason)
 
 
 def is_metadata_key(text: str) -> bool:
@@ -129,6 +153,10 @@ def check(
         errors.extend(metadata_errors(wanted.metadata))
     if isinstance(wanted.headers, dict):
         errors.extend(custom_headers.problems(wanted.headers, profile))
+    if isinstance(wanted.channels, tuple):
+        errors.extend(channel_errors(wanted.channels))
+    if isinstance(wanted.filter, dict):
+        errors.extend(data_filter_errors(wanted.filter))
     errors.extend(delivery_settings.problems(wanted, limits))
     if errors:
         raise InvalidFields(errors)

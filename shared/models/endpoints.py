@@ -55,6 +55,9 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     values that are encrypted like the secret. ``paused_ms`` is since when nothing is sent because
     somebody asked for that, whatever ``active`` says.
 
+    Which events it gets: those of the types in ``events``; with ``channels`` only those that are
+    on one of them, with a ``filter`` (``shared.policy.filters``, as JSON) only what that lets pass.
+
     How deliveries are made: ``retry_delays`` (names of tiers), ``timeout_ms`` (of one attempt) and
     ``success_codes`` (``2xx``, 302) are the profile's where they are None.
     """
@@ -77,6 +80,8 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     timeout_ms: int | None = None
     success_codes: tuple[str | int, ...] | None = None
     payload_format: PayloadFormat = "profile"
+    channels: tuple[str, ...] = ()
+    filter: str | None = None
 
 
 def header_context(endpoint_id: str, name: str) -> str:

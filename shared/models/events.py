@@ -8,7 +8,7 @@ An event without an id or a creation time gets both from its Kafka coordinates, 
 so that a record that is read twice is one event. Unknown members are ignored (the contract may
 grow), missing ones are refused. CloudEvents (https://cloudevents.io, 1.0, Kafka and JSON bindings):
 ``type``, ``id``, ``time`` and ``data`` map one to one, the workspace is the extension
-attribute ``workspaceid``, else ``source``.
+attribute ``workspaceid``, else ``source``; the extension ``channels`` names some with commas.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from shared.models.errors import Poison
 from shared.models.times import iso_ms, parse_ms
 
 EVENT_TYPE_LENGTH_MAX: Final = 512
+CHANNELS_MAX: Final = 10
+CHANNEL_LENGTH_MAX: Final = 128
 _CE_STRUCTURED: Final = b"application/cloudevents+json"
 _CE_PREFIX: Final = "ce_"
 _NO_DATA: Final = msgspec.Raw()
@@ -51,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """An event as read. ``type`` is as published (aliases unresolved), ``data`` raw JSON bytes.
 
     ``created`` is RFC 3339 in UTC with milliseconds; ``accepted_ms`` the record's timestamp.
+    ``channels`` are those that it is on: endpoints may ask for some only.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     data: bytes
     accepted_ms: int
+    channels: tuple[str, ...] = ()
 
 
 class _Native(msgspec.Struct):
@@ -69,6 +73,7 @@ class _Native(msgspec.Struct):
     workspace_id: str | UnsetType = UNSET
     id: str | None = None
     created: str | None = None
+    channels: tuple[str, ...] | None = None
 
 
 class _CloudEvent(msgspec.Struct):
@@ -83,6 +88,7 @@ class _CloudEvent(msgspec.Struct):
     workspaceid: str | None = None
     datacontenttype: str | None = None
     data_base64: str | None = None
+    channels: str | None = None
 
 
 NO_DEFAULTS: Final = Defaults()
@@ -129,6 +135,7 @@ def decode_event(
         event_type=native.type,
         workspace_id=workspace_id,
         created=native.created,
+        channels=native.channels or (),
         data=bytes(native.data),
         at=at,
     )
@@ -155,6 +162,7 @@ def _structured_cloud_event(value: bytes, at: Coordinates, defaults: Defaults) -
         event_type=cloud.type,
         workspace_id=cloud.workspaceid or defaults.workspace_id or cloud.source,
         created=cloud.time,
+        channels=_listed(cloud.channels),
         data=data,
         at=at,
     )
@@ -192,6 +200,7 @@ def _binary_cloud_event(
         event_type=attributes["type"],
         workspace_id=attributes.get("workspaceid") or defaults.workspace_id or attributes["source"],
         created=attributes.get("time"),
+        channels=_listed(attributes.get("channels")),
         data=value,
         at=at,
     )
@@ -203,6 +212,7 @@ def _event(
     event_type: str,
     workspace_id: str,
     created: str | None,
+    channels: tuple[str, ...],
     data: bytes,
     at: Coordinates,
 ) -> Event:
@@ -220,6 +230,8 @@ def _event(
         raise Poison("type must be a name such as 'qr.scanned'", field="type")
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
         raise Poison("data must be a JSON object", field="data")
+    if channels:
+        _check_channels(channels)
     return Event(
         id=identifier,
         type=event_type,
@@ -227,7 +239,27 @@ def _event(
         created=_created(created, at),
         data=data,
         accepted_ms=at.timestamp_ms,
+        channels=channels,
     )
+
+
+def is_channel(name: str) -> bool:
+    """Return whether ``name`` can be a channel: visible ASCII without commas, and not too long."""
+    return 0 < len(name) <= CHANNEL_LENGTH_MAX and ids.is_visible_ascii(name) and "," not in name
+
+
+def _listed(channels: str | None) -> tuple[str, ...]:
+    """Return the channels in a CloudEvents extension, which can hold a text only."""
+    return () if not channels else tuple(name.strip() for name in channels.split(","))
+
+
+def _check_channels(channels: tuple[str, ...]) -> None:
+    if len(channels) > CHANNELS_MAX or not all(map(is_channel, channels)):
+        raise Poison(
+            f"channels must be up to {CHANNELS_MAX} names of 1 to {CHANNEL_LENGTH_MAX} visible "
+            "ASCII characters without commas",
+            field="channels",
+        )
 
 
 def _created(text: str | None, at: Coordinates) -> str:

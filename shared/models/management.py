@@ -101,6 +101,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     success_codes: tuple[str | int, ...] | None = None
     payload_format: PayloadFormat = "profile"
+    channels: tuple[str, ...] = ()
+    filter: str | None = None
     metadata: dict[str, str] = {}
 
     def state(self) -> EndpointState | None:

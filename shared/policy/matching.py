@@ -3,27 +3,110 @@
 The registry is the in-memory state of the ``endpoints`` topic. Matching cost does not depend on
 other workspaces' endpoints: workspace, then canonical type, then a tuple that is put together once
 and kept until an endpoint of that workspace changes. An endpoint that subscribed to a type, its
-alias and ``*`` is matched once. Pure: no I/O; whoever reads the topic calls ``apply``.
+alias and ``*`` is matched once. Channels and filters are asked for each event, but only those of
+endpoints that subscribed its type; an event whose type nobody restricts costs nothing more.
+
+A pattern (``qr.*``) subscribes every type below it, however deep, by their canonical names and by
+their aliases. Pure: no I/O; whoever reads the topic calls ``apply``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState, decode_state
-from shared.profiles.profile import ALL_EVENTS, Profile
+from shared.policy.filters import Filter, read_filter
+from shared.profiles.profile import ALL_EVENTS, PATTERN_END, Profile
 
 TYPES_REMEMBERED_MAX: Final = 4_096
+_DIGITS_MAX: Final = 18
 
 _NOBODY: Final[tuple[EndpointState, ...]] = ()
+
+
+class Content(Protocol):
+    """What of an event decides besides its type: ``models.events.Event``."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return the channels that it is on."""
+
+    @property
+    def data(self) -> bytes:
+        """Return its data: a JSON object that is known to be valid."""
+
+
+class _Nothing(NamedTuple):
+    """An event with nothing in it."""
+
+    channels: tuple[str, ...] = ()
+    data: bytes = b"{}"
+
+
+class Choice(NamedTuple):
+    """What an endpoint wants of an event besides its type, ready to be asked."""
+
+    channels: frozenset[str]
+    filter: Filter | None
+
+    def takes(self, content: Content, data: object) -> bool:
+        """Return whether the endpoint wants an event; ``data`` is that of ``content``, decoded."""
+        on_channel = not self.channels or not self.channels.isdisjoint(content.channels)
+        return on_channel and (self.filter is None or self.filter.holds(data))
+
+
+class _Audience(NamedTuple):
+    """The endpoints that subscribed a type: those that take all of it, and those that choose."""
+
+    plain: tuple[EndpointState, ...]
+    choosy: tuple[tuple[EndpointState, Choice], ...]
+    reads_data: bool
+
+
+NOTHING: Final[Content] = _Nothing()
+
+
+def choice_of(state: EndpointState) -> Choice | None:
+    """Return what an endpoint chooses by, None for one that takes every event of its types.
+
+    Raises msgspec.DecodeError for a filter that this release does not know.
+    """
+    if not state.channels and state.filter is None:
+        return None
+    compiled = None if state.filter is None else read_filter(state.filter)
+    return Choice(frozenset(state.channels), compiled)
+
+
+def decoded(data: bytes) -> object:
+    """Return an event's data, which is known to be JSON, as Python has it."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:  # escaped lone surrogates, which only the standard library reads
+        return json.loads(data, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | float:
+    """Return an integer, as a float where it is long: ``int`` refuses thousands of digits."""
+    return int(digits) if len(digits) <= _DIGITS_MAX else float(digits)
 
 
 def names_of(profile: Profile, event_type: str) -> tuple[str, ...]:
     """Return every name by which an endpoint of ``profile`` can be subscribed to a type."""
     canonical = profile.canonical(event_type)
     aliases = (alias for alias, target in profile.events.aliases.items() if target == canonical)
-    return (canonical, *aliases, ALL_EVENTS)
+    names = (canonical, *aliases)
+    patterns = dict.fromkeys(pattern for name in names for pattern in _patterns(name))
+    return (*names, *patterns, ALL_EVENTS)
+
+
+def _patterns(event_type: str) -> list[str]:
+    """Return the patterns that a name is below: ``a.*`` and ``a.b.*`` for ``a.b.c``."""
+    parts = event_type.split(".")
+    return [".".join(parts[:length]) + PATTERN_END for length in range(1, len(parts))]
 
 
 class _Workspace:
@@ -33,7 +116,7 @@ class _Workspace:
 
     def __init__(self) -> None:
         self.by_type: dict[str, dict[str, EndpointState]] = {}
-        self.matched: dict[str, tuple[EndpointState, ...]] = {}
+        self.matched: dict[str, _Audience] = {}
 
 
 class Registry:
@@ -44,6 +127,7 @@ class Registry:
         self._index: dict[str, _Workspace] = {}
         self.endpoints: dict[str, EndpointState] = {}
         self.workspaces: dict[str, WorkspaceState] = {}
+        self._choices: dict[str, Choice] = {}  # of endpoints that do not take all of their types
         self._extended: dict[str, Profile] = {}  # of workspaces with event types of their own
 
     def apply(self, key: str, value: bytes | None) -> None:
@@ -64,26 +148,49 @@ class Registry:
         known = self.endpoints.get(key)
         if known is not None and known.revision > state.revision:
             return
+        choice = choice_of(state)  # before anything is changed: it may not be readable
+        self._choices.pop(key, None)
+        if choice is not None:
+            self._choices[key] = choice
         if known is not None:
             self._unsubscribe(known)
         self.endpoints[key] = state
         if state.active:
             self._subscribe(state)
 
-    def match(self, workspace_id: str, event_type: str) -> tuple[EndpointState, ...]:
+    def match(
+        self, workspace_id: str, event_type: str, content: Content = NOTHING
+    ) -> tuple[EndpointState, ...]:
         """Return the active endpoints that get an event of this canonical type, each once."""
         workspace = self._index.get(workspace_id)
         if workspace is None:
             return _NOBODY
-        found = workspace.matched.get(event_type)
-        if found is None:
-            exact = workspace.by_type.get(event_type, {})
-            everything = workspace.by_type.get(ALL_EVENTS, {})
-            found = tuple({**exact, **everything}.values())
+        audience = workspace.matched.get(event_type)
+        if audience is None:
+            audience = self._audience(workspace, event_type)
             if len(workspace.matched) >= TYPES_REMEMBERED_MAX:
                 workspace.matched.clear()  # an open catalogue lets producers invent types
-            workspace.matched[event_type] = found
-        return found
+            workspace.matched[event_type] = audience
+        if not audience.choosy:
+            return audience.plain
+        data = decoded(content.data) if audience.reads_data else None
+        chosen = (state for state, choice in audience.choosy if choice.takes(content, data))
+        return (*audience.plain, *chosen)
+
+    def _audience(self, workspace: _Workspace, event_type: str) -> _Audience:
+        """Put together who subscribed a canonical type, each once."""
+        subscribers: dict[str, EndpointState] = {}
+        for name in (event_type, *_patterns(event_type), ALL_EVENTS):
+            subscribers |= workspace.by_type.get(name, {})
+        choices = self._choices
+        choosy = tuple(
+            (state, choices[key]) for key, state in subscribers.items() if key in choices
+        )
+        return _Audience(
+            plain=tuple(state for key, state in subscribers.items() if key not in choices),
+            choosy=choosy,
+            reads_data=any(choice.filter is not None for _, choice in choosy),
+        )
 
     def profile_of(self, workspace_id: str) -> Profile | None:
         """Return the workspace's profile, None for an unknown workspace or profile."""
@@ -114,6 +221,7 @@ class Registry:
     def _forget(self, key: str) -> None:
         if self.workspaces.pop(key, None) is not None:
             self._rename(key, ())
+        self._choices.pop(key, None)
         known = self.endpoints.pop(key, None)
         if known is not None:
             self._unsubscribe(known)
@@ -122,7 +230,13 @@ class Registry:
         profile = self._extended.get(state.workspace_id) or self._profiles.get(state.profile)
         if profile is None:
             return set(state.events)
-        return {profile.canonical(name) for name in state.events}
+        types = {profile.canonical(name) for name in state.events}
+        for name in state.events:
+            if name.endswith(PATTERN_END):
+                prefix = name.removesuffix("*")
+                aliases = profile.events.aliases.items()
+                types |= {target for alias, target in aliases if alias.startswith(prefix)}
+        return types
 
     def _subscribe(self, state: EndpointState) -> None:
         workspace = self._index.setdefault(state.workspace_id, _Workspace())

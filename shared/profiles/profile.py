@@ -24,6 +24,7 @@ from shared.models.endpoints import TypeNames
 from shared.topics import Tier, Tiers, duration_ms
 
 ALL_EVENTS: Final = "*"
+PATTERN_END: Final = ".*"
 BUILT_IN: Final = Path(__file__).parent / "data"
 
 _EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64}){0,7}\Z")
@@ -163,6 +164,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             archived=self.events.archived | {one.name for one in mine if one.archived},
         )
         return msgspec.structs.replace(self, events=catalogue)
+
+    def subscription_problem(self, name: str) -> str | None:
+        """Return why nobody can subscribe to ``name``: a type, an alias, a pattern or ``*``."""
+        if name == ALL_EVENTS:
+            return None
+        if not name.endswith(PATTERN_END):
+            return self.unknown_reason(name)
+        prefix = name.removesuffix(PATTERN_END)
+        if not is_event_type(prefix):
+            return f"{name[:64]!r} is not a pattern such as 'order.*'; the star is its last part"
+        if self.events.open or any(known.startswith(f"{prefix}.") for known in self.names()):
+            return None
+        patterns = sorted({f"{known.partition('.')[0]}.*" for known in self.names()})
+        return f"no event type is below {name!r}; known: {', '.join(patterns)}"
 
     def schedule(self, tiers: Tiers) -> tuple[Tier, ...]:
         """Return the tier that follows each failed attempt: the first for attempt 1, and so on."""

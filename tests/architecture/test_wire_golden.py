@@ -124,6 +124,8 @@ SETTLED: Final = msgspec.structs.replace(
     timeout_ms=2_500,
     success_codes=("2xx", 302),
     payload_format="cloudevents",
+    channels=("eu", "vip"),
+    filter='{"country":{"$in":["AT","DE"]}}',
 )
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2

@@ -63,7 +63,7 @@ class Workspace(NamedTuple):
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
-    async def create(self, url: str, events: Sequence[str] = ("*",), **more: str) -> Json:
+    async def create(self, url: str, events: Sequence[str] = ("*",), **more: Any) -> Json:
         """Create an endpoint and return the answer."""
         body = {"url": url, "events": list(events), **more}
         created: Json = await self.call("POST", "/v1/webhooks", body)

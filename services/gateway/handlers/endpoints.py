@@ -187,6 +187,12 @@ def with_fields(
         changes["headers"] = custom_headers.merged(headers, sealed)
     if wanted.payload_format is not UNSET:
         changes["payload_format"] = wanted.payload_format or "profile"
+    if wanted.channels is not UNSET:
+        changes["channels"] = validation.without_repeats(wanted.channels or ())
+    if wanted.filter is not UNSET:
+        # As a whole, unlike RFC 7396: a mixture of two filters would match what neither says.
+        text = None if wanted.filter is None else msgspec.json.encode(wanted.filter).decode()
+        changes["filter"] = text
     return msgspec.structs.replace(endpoint, **changes)
 
 

@@ -155,12 +155,14 @@ def _check(caller: Caller, event: Event) -> None:
 
 def _value(event: Event) -> bytes:
     """Return the record's value: the native event, ``data`` as the caller wrote it."""
+    channels = {"channels": event.channels} if event.channels else {}
     return msgspec.json.encode(
         {
             "id": event.id,
             "type": event.type,
             "workspace_id": event.workspace_id,
             "created": event.created,
+            **channels,
             "data": msgspec.Raw(event.data),
         }
     )

@@ -26,6 +26,7 @@ def api_routers() -> list[Router]:
                 *common,
                 endpoints.create_with_secret,
                 endpoints.ping,
+                endpoints.match,
                 endpoints.show_secret,
                 *events.NATIVE,
                 *event_types.NATIVE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
@@ -14,13 +15,15 @@ from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.endpoint_filters import STATUSES, Filters
 from services.gateway.etags import condition_of, etag_of
 from services.gateway.guards import QUERY, SCOPE, TOKEN_ONLY
-from services.gateway.handlers import endpoints
-from services.gateway.openapi import TOKEN_SECURITY, errors
+from services.gateway.handlers import cloudevents, endpoints, matches
+from services.gateway.handlers.cloudevents import STRUCTURED_TYPE
+from services.gateway.openapi import TOKEN_SECURITY, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, MERGE_PATCH_TYPE, ApiRequest
 from services.gateway.schemas import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
     CreateWebhook,
+    Match,
     Ping,
     Secret,
     UpdateWebhook,
@@ -31,6 +34,7 @@ from shared.models import ids
 from shared.models.endpoints import MASK
 from shared.models.management import Endpoint
 from shared.models.times import iso_ms
+from shared.topics import BODY_BYTES_MAX
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=LIMIT_MAX, description="How many items a page has at most.")
@@ -45,6 +49,7 @@ IfMatch = Annotated[
         name="If-Match",
         description="The `ETag` of the webhook as you know it: the call is refused with 412 when "
         "somebody has changed it meanwhile.",
+        required=False,
     ),
 ]
 StatusFilter = Annotated[
@@ -102,6 +107,8 @@ def webhook_of(
         timeout_ms=endpoint.timeout_ms,
         success_codes=endpoint.success_codes,
         payload_format=endpoint.payload_format,
+        channels=endpoint.channels,
+        filter=None if endpoint.filter is None else msgspec.json.decode(endpoint.filter),
     )
 
 
@@ -350,6 +357,28 @@ async def ping(request: ApiRequest, webhook_id: FromPath[str]) -> Ping:
 async def developer_test(request: ApiRequest, webhook_id: FromPath[str]) -> Ping:
     """Ping, as XQR's guide has it."""
     return await _ping(request, webhook_id)
+
+
+@post(
+    "/webhooks/{webhook_id:str}/match",
+    tags=["Webhooks"],
+    summary="Would an event match?",
+    description="Says whether an event would be delivered to the webhook, and why: every criterion "
+    "(active, type, channels, filter) with its reason. Nothing is published or sent.",
+    status_code=200,
+    opt={SCOPE: WEBHOOKS_READ, CONTENT_TYPES: (JSON_TYPE, STRUCTURED_TYPE)},
+    request_max_body_size=BODY_BYTES_MAX,
+    operation_class=EventOperation,
+    responses=errors(404, 413, 415, 422),
+)
+async def match(request: ApiRequest, webhook_id: FromPath[str]) -> Match:
+    """Match."""
+    ports, origin = request.app.state.ports, request.app.state.once.origin()
+    caller = await request.app.state.authenticator.renewed(request.auth)
+    body, content_type = await request.body(), request.content_type[0]
+    posted = cloudevents.posted(body, content_type, request.headers.items())
+    criteria = await matches.match(ports, caller, webhook_id, posted, origin)
+    return Match(matches=all(one.matches for one in criteria), criteria=criteria)
 
 
 COMMON: Final = (list_all, show, change, remove, pause, resume)

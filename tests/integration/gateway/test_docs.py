@@ -123,6 +123,7 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/webhooks",
         "/v1/webhooks/{id}",
         "/v1/webhooks/{id}/ping",
+        "/v1/webhooks/{id}/match",
         "/v1/webhooks/{id}/pause",
         "/v1/webhooks/{id}/resume",
         "/v1/webhooks/{id}/secret",

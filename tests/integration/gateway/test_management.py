@@ -8,7 +8,7 @@ import pytest
 from shared.models.deliveries import meta_of
 from shared.models.endpoints import header_context
 from shared.signing.keyring import Keyring
-from shared.topics import DELIVERIES
+from shared.topics import DELIVERIES, EVENTS
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.reading import records_of
 from tests.integration.gateway.test_webhooks import create, last_state
@@ -210,3 +210,87 @@ async def test_a_list_is_narrowed_in_pages(gateway: Gateway, xqr: Tenant) -> Non
     assert await listed(event_type="link.scanned") == [0]
     assert await listed(search="COM/1") == [1]
     assert await listed(status="paused") == []
+
+
+async def test_a_match_says_what_stands_in_the_way(gateway: Gateway, qr3: Tenant) -> None:
+    created = await create(
+        gateway, qr3, events=["qr.*"], channels=["eu"], filter={"country": {"$in": ["AT", "DE"]}}
+    )
+    path = f"/v1/webhooks/{created['id']}"
+
+    async def matched(**event: object) -> dict[str, object]:
+        wanted = {"type": "scan.created", "data": {"country": "AT"}, "channels": ["eu"]} | event
+        answer = await gateway.client.post(f"{path}/match", headers=qr3.key, json=wanted)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["matches"] is all(one["matches"] for one in answer.json()["criteria"])
+        return {
+            one["criterion"]: one["reason"]
+            for one in answer.json()["criteria"]
+            if not one["matches"]
+        }
+
+    assert await matched() == {}
+    assert await matched(type="workspace.updated", channels=[], data={"country": "FR"}) == {
+        "type": "'workspace.updated' is not among what it subscribed: qr.*",
+        "channels": "the event is on no channel, it takes eu",
+        "filter": 'filter.country.$in: "FR" against ["AT","DE"]',
+    }
+    await gateway.client.post(f"{path}/pause", headers=qr3.key)
+    assert list(await matched()) == ["active"]
+    assert await records_of(gateway.settings, EVENTS) == []
+
+
+async def test_an_event_that_cannot_be_published_cannot_match(
+    gateway: Gateway, qr3: Tenant
+) -> None:
+    created = await create(gateway, qr3)
+    path = f"/v1/webhooks/{created['id']}/match"
+
+    unknown = await gateway.client.post(path, headers=qr3.key, json={"type": "x", "data": {}})
+    nowhere = await gateway.client.post(
+        "/v1/webhooks/wh_nowhere/match", headers=qr3.key, json={"type": "qr.scanned", "data": {}}
+    )
+
+    assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "type")
+    assert nowhere.status_code == 404
+
+
+async def test_a_filter_is_stored_shown_and_replaced_as_a_whole(
+    gateway: Gateway, qr3: Tenant
+) -> None:
+    first = {"a": {"$eq": None}, "n": {"$gt": 1.5}}
+    created = await create(gateway, qr3, filter=first, channels=["eu", "eu", "us"])
+    path = f"/v1/webhooks/{created['id']}"
+
+    changed = await gateway.client.patch(
+        path, headers=qr3.key, json={"filter": {"b": None}, "channels": None}
+    )
+    refused = await gateway.client.patch(
+        path, headers=qr3.key, json={"filter": {"b": {"$regex": "x"}}, "channels": ["a b"]}
+    )
+
+    assert (created["filter"], created["channels"]) == (first, ["eu", "us"])
+    assert changed.json()["filter"] == {"b": None}
+    assert "channels" not in changed.json()
+    assert [error["field"] for error in refused.json()["errors"]] == [
+        "channels[0]",
+        "filter.b.$regex",
+    ]
+    state = await last_state(gateway, created["id"])
+    assert state is not None
+    assert (state.filter, state.channels) == ('{"b":null}', ())
+
+
+async def test_the_channels_of_a_published_event_are_on_the_topic(
+    gateway: Gateway, qr3: Tenant
+) -> None:
+    event = {"type": "qr.scanned", "data": {}, "channels": ["eu"]}
+    answer = await gateway.client.post("/v1/events", headers=qr3.key, json=event)
+    refused = await gateway.client.post(
+        "/v1/events", headers=qr3.key, json=event | {"channels": ["a b"]}
+    )
+
+    assert answer.status_code == 202
+    assert refused.json()["errors"][0]["field"] == "channels"
+    (record,) = await records_of(gateway.settings, EVENTS)
+    assert json.loads(record.value or b"")["channels"] == ["eu"]

@@ -125,6 +125,21 @@ def test_an_event_becomes_one_delivery_for_each_endpoint_with_one_body() -> None
     assert meta_of(follows[1]).revision == 1
 
 
+def test_channels_and_filters_decide_event_by_event() -> None:
+    made = planner(
+        msgspec.structs.replace(endpoint("wh_1"), channels=("eu",)),
+        msgspec.structs.replace(endpoint("wh_2"), filter='{"a":{"$gte":2}}'),
+    )
+    follows = made.plan(
+        [
+            record(event()),
+            record(event(channels=["eu"]), offset=42),
+            record(event(data={"a": 2}), offset=43),
+        ]
+    )
+    assert [follow.key for follow in follows] == [b"wh_1", b"wh_2"]
+
+
 def test_the_body_is_rendered_once_for_each_format() -> None:
     wanted: list[PayloadFormat] = ["standard", "profile", "cloudevents", "standard"]
     made = planner(

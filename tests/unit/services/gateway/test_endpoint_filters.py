@@ -19,14 +19,14 @@ def test_filters_are_taken_together() -> None:
 
     assert chosen_by(QR3, filters) == EndpointFilter(
         status="paused",
-        names=("qr.scanned", "scan.created", "*"),
+        names=("qr.scanned", "scan.created", "qr.*", "scan.*", "*"),
         text="Prod",
         metadata={"a": "b:c", "d": ""},
     )
 
 
 def test_a_type_that_an_open_catalogue_takes_is_looked_for() -> None:
-    assert chosen_by(XQR, Filters(event_type="a.b")).names == ("a.b", "*")
+    assert chosen_by(XQR, Filters(event_type="a.b")).names == ("a.b", "a.*", "*")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,32 @@ def test_event_types_are_known_names_aliases_or_the_star() -> None:
     assert "did you mean 'qr.scanned'" in error.detail
 
 
+def test_a_pattern_subscribes_types_that_exist() -> None:
+    assert list(validation.event_errors(["qr.*", "scan.*", "webhook.*"], QR3)) == []
+    assert list(validation.event_errors(["order.*", "order.item.*"], XQR)) == []
+    errors = list(validation.event_errors(["qrs.*", "*.created", "qr*", ".*", "q r.*"], QR3))
+    assert [error.field for error in errors] == [f"events[{index}]" for index in range(5)]
+    assert errors[0].detail == (
+        "no event type is below 'qrs.*'; known: qr.*, scan.*, webhook.*, workspace.*"
+    )
+    assert "is not a pattern such as 'order.*'" in errors[3].detail
+
+
+def test_channels_are_few_and_plain() -> None:
+    assert list(validation.channel_errors(("eu", "v:1"))) == []
+    assert [error.field for error in validation.channel_errors(("eu", "a b", "a,b"))] == [
+        "channels[1]",
+        "channels[2]",
+    ]
+    assert [error.field for error in validation.channel_errors(("a",) * 21)] == ["channels"]
+
+
+def test_what_is_wrong_in_a_filter_is_named_by_its_path() -> None:
+    (error,) = validation.data_filter_errors({"a": {"$or": [{"b": {"$gt": True}}]}})
+    assert error.field == "filter.a.$or[0].b.$gt"
+    assert error.detail == "must be a number or a text, not true"
+
+
 def test_a_list_of_events_is_neither_empty_nor_endless() -> None:
     assert [error.field for error in validation.event_errors([], QR3)] == ["events"]
     assert [error.detail for error in validation.event_errors(["*"] * 101, QR3)] == [

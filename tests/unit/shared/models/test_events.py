@@ -82,7 +82,7 @@ def test_null_means_absent_for_id_and_created() -> None:
 
 def test_unknown_members_are_ignored() -> None:
     """The contract may grow without breaking those who are ahead of us."""
-    grown = native(channels=["eu"], version=2, nested={"a": [1, {"b": None}]})
+    grown = native(colours=["red"], version=2, nested={"a": [1, {"b": None}]})
     assert decode_event(grown, (), AT) == decode_event(native(), (), AT)
 
 
@@ -317,3 +317,27 @@ def test_what_is_taken_is_json_and_is_read_as_json_reads_it(value: bytes) -> Non
     assert event.type == members["type"]
     assert event.workspace_id == members.get("workspace_id", members.get("source"))
     assert json.loads(event.data) == members["data"]
+
+
+def test_an_event_may_be_on_channels() -> None:
+    binary = (*BINARY, ("ce_channels", b"eu, vip"))
+    for value, headers in (
+        (native(channels=["eu", "vip"]), ()),
+        (cloud(channels="eu,vip"), STRUCTURED),
+        (b"{}", binary),
+    ):
+        assert decode_event(value, headers, AT).channels == ("eu", "vip")
+    assert decode_event(native(channels=None), (), AT).channels == ()
+    assert decode_event(native(), (), AT).channels == ()
+
+
+@pytest.mark.parametrize(
+    "channels", [["a"] * 11, [""], ["a b"], ["é"], ["a,b"], ["x" * 129], ["a\n"]]
+)
+def test_channels_are_few_and_plain(channels: list[str]) -> None:
+    assert "channels must be up to 10 names" in reason(native(channels=channels))
+
+
+def test_channels_are_a_list_of_texts() -> None:
+    assert "channels" in reason(native(channels="eu"))
+    assert "channels" in reason(native(channels=[1]))

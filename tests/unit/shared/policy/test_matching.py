@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
-from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
+from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState, encode_state
 from shared.policy import matching
+from shared.policy.explaining import explain
 from shared.policy.matching import Registry, names_of
 from shared.profiles.profile import load_profiles
+from shared.rendering.javascript import validate
 from shared.topics import DEFAULT_TIERS, Tiers
 
 PROFILES = load_profiles(Tiers.parse(DEFAULT_TIERS))
@@ -82,7 +86,7 @@ def test_an_alias_subscribes_the_canonical_type() -> None:
 
 def test_a_type_is_found_by_each_of_its_names() -> None:
     names = names_of(PROFILES["qr3"], "scan.created")
-    assert names == ("qr.scanned", "scan.created", "*")
+    assert names == ("qr.scanned", "scan.created", "qr.*", "scan.*", "*")
     assert names_of(PROFILES["qr3"], "qr.scanned") == names
 
 
@@ -91,6 +95,124 @@ def test_the_alias_is_that_of_the_endpoints_profile() -> None:
     made = registry(endpoint("wh_1", "scan.created", profile="xqr"))
     assert matched(made) == []
     assert matched(made, "scan.created") == ["wh_1"]
+
+
+def test_a_pattern_subscribes_what_is_below_it_however_deep() -> None:
+    made = registry(
+        endpoint("wh_1", "order.*", profile="xqr"),
+        endpoint("wh_2", "order.item.*", profile="xqr"),
+        endpoint("wh_3", "order.*", "order.item.added", "*", profile="xqr"),
+    )
+    assert matched(made, "order.created") == ["wh_1", "wh_3"]
+    assert matched(made, "order.item.added") == ["wh_1", "wh_2", "wh_3"]
+    assert matched(made, "orders.created") == ["wh_3"]
+    assert matched(made, "order") == ["wh_3"]
+
+
+def test_a_pattern_subscribes_a_type_by_its_alias_too() -> None:
+    made = registry(endpoint("wh_1", "scan.*"), endpoint("wh_2", "qr.*"))
+    assert matched(made) == ["wh_1", "wh_2"]
+    assert matched(made, "qr.created") == ["wh_2"]
+
+
+class Given(NamedTuple):
+    """What an event holds."""
+
+    channels: tuple[str, ...] = ()
+    data: bytes = b"{}"
+
+
+def chosen(made: Registry, content: Given) -> list[str]:
+    return sorted(state.id for state in made.match("ws_1", "qr.scanned", content))
+
+
+def test_channels_and_filters_narrow_what_an_endpoint_gets() -> None:
+    made = registry(
+        endpoint("wh_1"),
+        replace(endpoint("wh_2"), channels=("eu", "us")),
+        replace(endpoint("wh_3"), filter='{"n":{"$gt":1}}'),
+        replace(endpoint("wh_4"), channels=("eu",), filter='{"n":{"$gt":1}}'),
+    )
+    assert chosen(made, Given()) == ["wh_1"]
+    assert chosen(made, Given(("us",))) == ["wh_1", "wh_2"]
+    assert chosen(made, Given(("jp",), b'{"n":2}')) == ["wh_1", "wh_3"]
+    assert chosen(made, Given(("jp", "eu"), b'{"n":2}')) == ["wh_1", "wh_2", "wh_3", "wh_4"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"n":2,"s":"\\ud800"}',
+        b'{"n":2,"s":"\\ud800","long":' + b"9" * 5_000 + b"}",
+        b'{"n":2,"s":"\\ud800","big":1e999}',
+        b'{"n":2,"deep":' + b"[" * 499 + b"]" * 499 + b"}",
+    ],
+)
+def test_whatever_may_be_published_can_be_filtered(data: bytes) -> None:
+    """An exception here would stop a partition of events."""
+    validate(data)
+    made = registry(replace(endpoint("wh_1"), filter='{"n":2,"long":{"$ne":{"a":[1]}}}'))
+    assert chosen(made, Given(data=data)) == ["wh_1"]
+
+
+def test_without_a_restriction_the_answer_is_the_remembered_one() -> None:
+    made = registry(endpoint("wh_1"), replace(endpoint("wh_2", "qr.created"), channels=("eu",)))
+    first = made.match("ws_1", "qr.scanned", Given())
+    assert made.match("ws_1", "qr.scanned", Given(("us",), b"not even JSON")) is first
+
+
+def test_a_workspaces_own_names_are_found_by_patterns_and_keep_what_was_chosen() -> None:
+    made = registry(
+        WorkspaceState(id="ws_1", profile="qr3"),
+        endpoint("wh_1", "order.*"),
+        replace(endpoint("wh_2", "order.*"), channels=("eu",)),
+    )
+    own = TypeNames("purchase.made", aliases=("order.placed",))
+    made.apply(
+        "ws_1",
+        encode_state(WorkspaceState(id="ws_1", profile="qr3", revision=2, types=(own,))),
+    )
+    assert matched(made, "purchase.made") == ["wh_1"]
+    found = made.match("ws_1", "purchase.made", Given(("eu",)))
+    assert sorted(state.id for state in found) == ["wh_1", "wh_2"]
+
+
+def test_a_filter_that_cannot_be_read_leaves_the_former_state() -> None:
+    made = registry(replace(endpoint("wh_1", revision=1), filter='{"n":1}'))
+    later = replace(endpoint("wh_1", revision=2), filter='{"n":{"$later":1}}')
+    with pytest.raises(msgspec.DecodeError, match=r"\$later is not an operator"):
+        made.apply("wh_1", encode_state(later))
+    assert made.endpoints["wh_1"].revision == 1
+    assert chosen(made, Given(data=b'{"n":1}')) == ["wh_1"]
+
+
+@given(
+    names=st.lists(st.sampled_from(["qr.scanned", "qr.created", "scan.*", "qr.*", "*"])),
+    channels=st.sampled_from([(), ("eu",)]),
+    document=st.sampled_from([None, '{"n":1}', '{"$not":{"n":1}}']),
+    active=st.booleans(),
+    on=st.sampled_from([(), ("eu",), ("us", "eu")]),
+    data=st.sampled_from([b"{}", b'{"n":1}']),
+)
+def test_what_is_explained_is_what_happens(
+    *,
+    names: list[str],
+    channels: tuple[str, ...],
+    document: str | None,
+    active: bool,
+    on: tuple[str, ...],
+    data: bytes,
+) -> None:
+    state = replace(
+        endpoint("wh_1", active=active), events=tuple(names), channels=channels, filter=document
+    )
+    content = Given(on, data)
+    for name in ("qr.scanned", "scan.created", "qr.deleted"):
+        criteria = explain(state, PROFILES["qr3"], name, content)
+        found = registry(state).match("ws_1", PROFILES["qr3"].canonical(name), content)
+        assert all(one.matches for one in criteria) is bool(found)
+        assert [one.criterion for one in criteria] == ["active", "type", "channels", "filter"]
+        assert all(one.reason for one in criteria)
 
 
 def test_an_inactive_endpoint_gets_nothing_but_is_known() -> None:
@@ -191,6 +313,8 @@ class History(RuleBasedStateMachine):
         profile=st.sampled_from(["qr3", "xqr", "retired"]),
         active=st.booleans(),
         age=st.integers(0, 5),
+        channels=st.sampled_from([(), (), ("eu",)]),
+        document=st.sampled_from([None, None, '{"n":1}']),
     )
     def change(
         self,
@@ -201,6 +325,8 @@ class History(RuleBasedStateMachine):
         profile: str,
         active: bool,
         age: int,
+        channels: tuple[str, ...],
+        document: str | None,
     ) -> None:
         state = EndpointState(
             id=identifier,
@@ -211,6 +337,8 @@ class History(RuleBasedStateMachine):
             secret="",
             active=active,
             revision=next(self.revisions) - age,
+            channels=channels,
+            filter=document,
         )
         self.registry.apply(identifier, encode_state(state))
         known = self.latest.get(identifier)
@@ -231,9 +359,11 @@ class History(RuleBasedStateMachine):
     def matches_are_those_of_the_naive_model(self) -> None:
         for workspace in ("ws_1", "ws_2"):
             for event_type in ("qr.scanned", "scan.created", "qr.created", "other"):
-                found = self.registry.match(workspace, event_type)
-                assert {state.id: state for state in found} == self._naive(workspace, event_type)
-                assert len({state.id for state in found}) == len(found)
+                for content in (Given(), Given(("eu",)), Given(("eu",), b'{"n":1}')):
+                    found = self.registry.match(workspace, event_type, content)
+                    naive = self._naive(workspace, event_type, content)
+                    assert {state.id: state for state in found} == naive
+                    assert len(naive) == len(found)
 
     @invariant()
     def nothing_is_kept_for_what_is_gone(self) -> None:
@@ -241,13 +371,15 @@ class History(RuleBasedStateMachine):
         fresh = registry(*self.latest.values())
         assert self._index(self.registry) == self._index(fresh)
 
-    def _naive(self, workspace: str, event_type: str) -> dict[str, EndpointState]:
+    def _naive(self, workspace: str, event_type: str, content: Given) -> dict[str, EndpointState]:
         return {
             state.id: state
             for state in self.latest.values()
             if state.active
             and state.workspace_id == workspace
             and {event_type, "*"} & {self._canonical(state, name) for name in state.events}
+            and (not state.channels or content.channels)
+            and (state.filter is None or content.data == b'{"n":1}')
         }
 
     @staticmethod
