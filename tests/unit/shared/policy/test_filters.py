@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.policy.filters import (
@@ -130,6 +130,10 @@ def test_a_compiled_filter_is_what_its_document_says(document: Any, data: Any) -
 
 
 @given(left=values, right=values)
+@example(left=True, right=1)
+@example(left=0.0, right=False)
+@example(left=1, right=1.0)
+@example(left=[{"a": 1}], right=[{"a": True}])
 def test_values_are_equal_as_json_has_it(left: Any, right: Any) -> None:
     assert equal(left, right) is (canonical(left) == canonical(right))
 
