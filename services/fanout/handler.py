@@ -43,6 +43,9 @@ CUT_TO_BYTES: Final = 65_536
 FORMATS: Final[tuple[PayloadFormat, ...]] = get_args(PayloadFormat)
 HEADER_OVERHEAD_BYTES: Final = 10  # two lengths, of up to five bytes each
 
+_Headers = dict[int, tuple[tuple[str, bytes], ...]]
+"""A record's headers by the revision of the endpoint."""
+
 _log = structlog.get_logger("fanout")
 
 
@@ -109,25 +112,23 @@ class Planner:
         if event_type == profile.events.ping:
             raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
         # Rendered in the profile's format whoever gets it: what that cannot hold is rejected.
-        bodies = {"profile": self._render(profile, "profile", event, event_type)}
+        current: PayloadFormat = "profile"
+        body = self._render(profile, current, event, event_type)
         # All that differs between two endpoints is revision and format; mostly not even that.
-        headers: dict[tuple[int, str], tuple[tuple[str, bytes], ...]] = {}
+        headers: _Headers = {}
+        kept = {current: (body, headers)}
         follows = []
         for endpoint in self._registry.match(event.workspace_id, event_type, event):
-            payload_format = endpoint.payload_format
-            kind = (endpoint.revision, payload_format)
-            if kind not in headers:
-                headers[kind] = ((META_HEADER, _meta(event, event_type, endpoint)),)
-                if payload_format not in bodies:
-                    body = self._render(profile, payload_format, event, event_type)
-                    bodies[payload_format] = body
+            if endpoint.payload_format != current:
+                current = endpoint.payload_format
+                if current not in kept:
+                    kept[current] = self._render(profile, current, event, event_type), {}
+                body, headers = kept[current]
+            revision = endpoint.revision
+            if revision not in headers:
+                headers[revision] = ((META_HEADER, _meta(event, event_type, endpoint)),)
             follows.append(
-                Record(
-                    self._deliveries_topic,
-                    endpoint.id.encode(),
-                    bodies[payload_format],
-                    headers[kind],
-                )
+                Record(self._deliveries_topic, endpoint.id.encode(), body, headers[revision])
             )
         return follows
 
