@@ -1,6 +1,6 @@
 """What it takes to send to one endpoint, put together once for each revision of it.
 
-The secret is opened here and lives in the signer only; the values of custom headers live in the
+The secrets are opened here and live in the signer only; the values of custom headers live in the
 block that is sent, and ``recorded`` masks them for the log. A URL that the egress policy refuses
 does not raise: it makes every attempt fail with that reason, as the receiver's owner must see it in
 the log. A secret that does not open is a fault of ours: nothing is attempted and the delivery
@@ -22,7 +22,7 @@ from shared.policy.retry import RetryPolicy, success_statuses
 from shared.profiles.formats import in_format
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
-from shared.signing.schemes import Signer, make_signer
+from shared.signing.schemes import Earlier, Signer, fits, make_signer
 from shared.topics import Tiers
 
 
@@ -175,8 +175,14 @@ class Destinations:
         """
         formatted = in_format(profile, payload_format)
         secret = self._keyring.open(endpoint.secret, endpoint.id)
+        replaced = [
+            Earlier(self._keyring.open(old.secret, endpoint.id), old.until_ms)
+            for old in endpoint.earlier
+        ]
+        # One from before the format was chosen may not fit it: no receiver uses that for this one.
+        earlier = [old for old in replaced if fits(formatted, old.secret)]
         try:
-            signer = make_signer(formatted, secret)
+            signer = make_signer(formatted, secret, earlier)
         except ValueError:
             if payload_format == endpoint.payload_format:
                 raise

@@ -15,6 +15,7 @@ from services.gateway.ports import Ports
 from services.gateway.requests import ApiRequest
 from services.gateway.routes import api_routers
 from services.gateway.routes.health import OPERATORS, Checks
+from services.gateway.routes.signing import public_keys
 
 REQUEST_BYTES_MAX: Final = 64 * 1024
 """What a management call may send; the calls that publish events have limits of their own."""
@@ -26,7 +27,7 @@ def create_app(
     """Return the application over these ports."""
     once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
     return Litestar(
-        route_handlers=[*api_routers(), *OPERATORS],
+        route_handlers=[*api_routers(), public_keys, *OPERATORS],
         request_class=ApiRequest,
         request_max_body_size=REQUEST_BYTES_MAX,
         exception_handlers={Exception: on_error},

@@ -75,7 +75,9 @@ def merged(current: Iterable[tuple[str, str]], patch: Sealed) -> tuple[tuple[str
 
 def _name_problem(name: str, profile: Profile) -> str | None:
     lowered = name.lower()
-    said = {profile.signature.header, profile.headers.event_id, profile.headers.attempt}
+    signature = profile.signature
+    said = {signature.header, signature.header_of_all}
+    said |= {profile.headers.event_id, profile.headers.attempt}
     if len(name) > NAME_LENGTH_MAX:
         return f"has {len(name)} characters; {NAME_LENGTH_MAX} are allowed"
     if lowered in _OURS or lowered.startswith(_OUR_PREFIXES):

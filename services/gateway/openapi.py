@@ -121,6 +121,15 @@ _CLOUD_SCHEMA: Final = Schema(
 
 def errors(*more: int) -> dict[int, ResponseSpec]:
     """Return the error answers of a route: those that every call may give, and ``more``."""
+    return _problems(*_COMMON_ERRORS, *more)
+
+
+def public_errors(*more: int) -> dict[int, ResponseSpec]:
+    """Return the error answers of a route that needs no credential."""
+    return _problems(400, 503, *more)
+
+
+def _problems(*statuses: int) -> dict[int, ResponseSpec]:
     return {
         status: ResponseSpec(
             Problem,
@@ -128,7 +137,7 @@ def errors(*more: int) -> dict[int, ResponseSpec]:
             description=_ERRORS[status],
             media_type=PROBLEM_JSON,
         )
-        for status in sorted((*_COMMON_ERRORS, *more))
+        for status in sorted(statuses)
     }
 
 

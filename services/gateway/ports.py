@@ -67,6 +67,9 @@ class Endpoints(Protocol):
     async def get(self, workspace_id: str, endpoint_id: str) -> Endpoint | None:
         """Return an endpoint of this workspace."""
 
+    async def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint of whatever workspace: only for what everybody may see of it."""
+
     async def page(
         self,
         workspace_id: str,

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shared.models.attempts import Status
 from shared.models.endpoints import PayloadFormat
 from shared.policy.explaining import Criterion
+from shared.signing.asymmetric import Jwk
 
 DESCRIPTION_LENGTH_MAX: Final = 512
 EVENTS_MAX: Final = 100
@@ -24,6 +25,8 @@ METADATA_VALUE_LENGTH_MAX: Final = 500
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 50
 BATCH_EVENTS_MAX: Final = 1_000
+OVERLAP_S_MAX: Final = 7 * 86_400
+OVERLAP_S_DEFAULT: Final = 86_400
 
 Url = Annotated[
     str,
@@ -130,6 +133,22 @@ DataFilter = Annotated[
 Time = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-03-15T10:00:00.000Z"])
 ]
+SignatureVersion = Literal["v1", "v1a"]
+NewSecret = Annotated[
+    str | None,
+    Meta(
+        description="The signing secret: 16 to 128 printable characters (with Standard "
+        "Webhooks, `whsec_` and base64 of 24 to 64 bytes). Generated when absent.",
+        examples=["my-secret-key-min-16-chars"],
+    ),
+]
+PublicKey = Annotated[
+    str,
+    Meta(
+        description="What verifies `v1a`: `whpk_` and base64 of the ed25519 key.",
+        examples=["whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="],
+    ),
+]
 EndpointId = Annotated[str, Meta(examples=["wh_0195998a8b00a1b2c3d4e5f60718293a"])]
 
 
@@ -139,12 +158,13 @@ class CreateWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     url: Url
     events: Events
     description: Description = None
-    secret: Annotated[
-        str | None,
+    secret: NewSecret = None
+    signature: Annotated[
+        SignatureVersion | None,
         Meta(
-            description="The signing secret: 16 to 128 printable characters (with Standard "
-            "Webhooks, `whsec_` and base64 of 24 to 64 bytes). Generated when absent.",
-            examples=["my-secret-key-min-16-chars"],
+            description="With Standard Webhooks: `v1` (HMAC-SHA256, what is used when absent) or "
+            "`v1a` (ed25519: the receiver gets a public key, and there is no secret).",
+            examples=["v1"],
         ),
     ] = None
     metadata: Metadata = None
@@ -224,6 +244,10 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload_format: PayloadFormat = "profile"
     channels: tuple[str, ...] = ()
     filter: DataFilter = None
+    signature: Annotated[
+        Literal["v1a"] | UnsetType, Meta(description="`v1a` where it signs with ed25519.")
+    ] = UNSET
+    public_key: PublicKey | UnsetType = UNSET
 
 
 class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -233,10 +257,54 @@ class WebhookList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     next_cursor: str | None = None
 
 
-class Secret(msgspec.Struct, frozen=True):
-    """A signing secret."""
+class RotateSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to replace a signing secret."""
 
-    secret: str
+    overlap_s: Annotated[
+        int,
+        Meta(
+            description="For how many seconds the earlier secret signs besides: 0 to 604800 "
+            "(7 days). No earlier secret signs for longer than this from now on; 0 leaves the new "
+            "one only.",
+            examples=[OVERLAP_S_DEFAULT],
+            extra_json_schema={"minimum": 0, "maximum": OVERLAP_S_MAX},
+        ),
+    ] = OVERLAP_S_DEFAULT
+    secret: NewSecret = None
+    signature: Annotated[
+        SignatureVersion | None,
+        Meta(
+            description="With Standard Webhooks: what to sign with from now on, `v1` (HMAC-SHA256) "
+            "or `v1a` (ed25519). As before when absent.",
+            examples=["v1"],
+        ),
+    ] = None
+
+
+class EarlierSecret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A secret that was replaced and still signs, until ``signs_until``.
+
+    ``secret`` is in the answer to the secret call only, and never for a key pair.
+    """
+
+    secret: str | UnsetType = UNSET
+    public_key: PublicKey | UnsetType = UNSET
+    secret_hint: Annotated[str, Meta(examples=["my-s…"])]
+    signs_until: Time
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A signing secret, or with ``v1a`` the public key, and what still signs besides."""
+
+    secret: str | UnsetType = UNSET
+    public_key: PublicKey | UnsetType = UNSET
+    earlier_secrets: list[EarlierSecret] = []
+
+
+class KeySet(msgspec.Struct, frozen=True):
+    """Public keys as a JSON Web Key Set (RFC 7517)."""
+
+    keys: list[Jwk]
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

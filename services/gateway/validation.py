@@ -21,7 +21,10 @@ from services.gateway.schemas import (
     METADATA_KEY_LENGTH_MAX,
     METADATA_MAX,
     METADATA_VALUE_LENGTH_MAX,
+    OVERLAP_S_MAX,
     CreateWebhook,
+    RotateSecret,
+    SignatureVersion,
     UpdateWebhook,
 )
 from shared.models.endpoints import PayloadFormat
@@ -31,7 +34,8 @@ from shared.policy.addresses import EgressPolicy, UrlRefused, blocked, parse_url
 from shared.policy.filters import FilterError, compile_filter
 from shared.profiles.formats import in_format
 from shared.profiles.profile import ALL_EVENTS, Profile, Signature
-from shared.signing.schemes import standard_key
+from shared.signing import asymmetric
+from shared.signing.schemes import fits, standard_key
 
 SECRET_ENTROPY_BYTES: Final = 32
 HINT_CHARACTERS: Final = 4
@@ -68,19 +72,52 @@ def event_errors(events: Sequence[str], profile: Profile) -> Iterable[FieldError
 def secret_problem(secret: str, signature: Signature) -> str | None:
     """Return why ``secret`` cannot sign webhooks of this scheme."""
     if signature.scheme == "standard-webhooks":
-        if not secret.startswith(signature.secret_prefix):
-            return f"must begin with {signature.secret_prefix!r}"
-        try:
-            standard_key(secret, signature.secret_prefix)
-        except ValueError as error:
-            return str(error)
-        return None
+        return _standard_secret_problem(secret, signature.secret_prefix)
+    if secret.startswith(asymmetric.PRIVATE_PREFIX):
+        return f"must not begin with {asymmetric.PRIVATE_PREFIX!r}: that marks ed25519 keys"
     shortest, longest = signature.secret_length_min, signature.secret_length_max
     if not shortest <= len(secret) <= longest:
         return f"has {len(secret)} characters; {shortest} to {longest} are needed"
     if not secret.isprintable():
         return "has characters that do not print; use printable ones"
     return None
+
+
+def _standard_secret_problem(secret: str, prefix: str) -> str | None:
+    if not secret.startswith(prefix):
+        return f"must begin with {prefix!r}"
+    try:
+        standard_key(secret, prefix)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def signing_errors(
+    version: SignatureVersion | None, secret: str | None, profile: Profile
+) -> Iterable[FieldError]:
+    """Yield what is wrong with a choice of signature (None: as the profile has it) and secret."""
+    if secret is not None:
+        problem = secret_problem(secret, profile.signature)
+        if problem is not None:
+            yield FieldError("secret", problem)
+    if version is not None and profile.signature.scheme != "standard-webhooks":
+        yield FieldError(
+            "signature",
+            f"is for Standard Webhooks; this webhook is signed in one way only "
+            f"({profile.signature.header}): leave it out",
+        )
+    elif version == "v1a" and secret is not None:
+        yield FieldError(
+            "secret", "cannot be given for 'v1a': its keys are generated; leave it out, or use 'v1'"
+        )
+
+
+def overlap_problem(overlap_s: int) -> str | None:
+    """Return why an overlap cannot be this long."""
+    if 0 <= overlap_s <= OVERLAP_S_MAX:
+        return None
+    return f"is {overlap_s}; 0 to {OVERLAP_S_MAX} seconds (7 days) are allowed"
 
 
 def description_problem(description: str) -> str | None:
@@ -146,9 +183,9 @@ def check(
         errors.extend(event_errors(wanted.events, profile))
     if isinstance(wanted.description, str):
         _add(errors, "description", description_problem(wanted.description))
-    if isinstance(wanted, CreateWebhook) and wanted.secret is not None:
-        signature = in_format(profile, wanted.payload_format or "profile").signature
-        _add(errors, "secret", secret_problem(wanted.secret, signature))
+    if isinstance(wanted, CreateWebhook):
+        formatted = in_format(profile, wanted.payload_format or "profile")
+        errors.extend(signing_errors(wanted.signature, wanted.secret, formatted))
     if isinstance(wanted.metadata, dict):
         errors.extend(metadata_errors(wanted.metadata))
     if isinstance(wanted.headers, dict):
@@ -162,10 +199,21 @@ def check(
         raise InvalidFields(errors)
 
 
+def check_rotation(
+    wanted: RotateSecret, version: SignatureVersion | None, profile: Profile
+) -> None:
+    """Check how a secret is to be replaced; ``version`` is what signs then."""
+    errors = list(signing_errors(version, wanted.secret, profile))
+    _add(errors, "overlap_s", overlap_problem(wanted.overlap_s))
+    if errors:
+        raise InvalidFields(errors)
+
+
 def check_format(profile: Profile, payload_format: PayloadFormat, secret: str) -> None:
     """Check that a secret can sign in this format; raises InvalidFields, which does not show it."""
-    problem = secret_problem(secret, in_format(profile, payload_format).signature)
-    if problem is not None:
+    formatted = in_format(profile, payload_format)
+    problem = secret_problem(secret, formatted.signature)
+    if problem is not None and not fits(formatted, secret):
         detail = f"cannot be {payload_format!r}: the webhook's secret {problem}; replace it first"
         raise InvalidFields([FieldError("payload_format", detail)])
 
@@ -189,8 +237,12 @@ def without_repeats(events: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events))
 
 
-def new_secret(signature: Signature, entropy: bytes) -> str:
+def new_secret(
+    signature: Signature, entropy: bytes, version: SignatureVersion | None = None
+) -> str:
     """Return a fresh signing secret; ``entropy`` is ``SECRET_ENTROPY_BYTES`` random bytes."""
+    if version == "v1a":
+        return asymmetric.new_private_key(entropy)
     if signature.scheme == "standard-webhooks":
         return signature.secret_prefix + base64.b64encode(entropy).decode()
     return signature.secret_prefix + entropy.hex()

@@ -44,12 +44,24 @@ class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     types: tuple[TypeNames, ...] = ()
 
 
+class EarlierSecret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A secret that was replaced: it signs beside the new one until ``until_ms`` (Unix time).
+
+    ``secret`` is encrypted; ``public_key`` belongs to one that is a private key.
+    """
+
+    secret: str
+    until_ms: int
+    public_key: str | None = None
+
+
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An endpoint as fan-out and delivery need it.
 
-    ``secret`` is encrypted (``shared.signing.keyring``). ``events`` holds the names as subscribed,
-    aliases included. ``epoch`` counts how often the endpoint was enabled: failures of an earlier
-    epoch do not count against it. ``revision`` grows with each change; readers keep the highest.
+    ``secret`` is encrypted (``shared.signing.keyring``), and so are those of ``earlier``, newest
+    first; some of them may be over. ``events`` holds the names as subscribed, aliases included.
+    ``epoch`` counts how often the endpoint was enabled: failures of an earlier epoch do not count
+    against it. ``revision`` grows with each change; readers keep the highest.
     ``concurrency`` is how many requests may be in flight, ``rate_limit`` how many may start in a
     second; None leaves both to the worker. ``headers`` are sent with every request: names with
     values that are encrypted like the secret. ``paused_ms`` is since when nothing is sent because
@@ -82,6 +94,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     payload_format: PayloadFormat = "profile"
     channels: tuple[str, ...] = ()
     filter: str | None = None
+    earlier: tuple[EarlierSecret, ...] = ()
 
 
 def header_context(endpoint_id: str, name: str) -> str:

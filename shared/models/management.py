@@ -10,7 +10,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from shared.models.endpoints import EndpointState, PayloadFormat, TypeNames, WorkspaceState
+from shared.models.endpoints import (
+    EarlierSecret,
+    EndpointState,
+    PayloadFormat,
+    TypeNames,
+    WorkspaceState,
+)
 
 EndpointStatus = Literal["active", "paused", "disabled"]
 
@@ -74,6 +80,9 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint as stored. ``secret`` is sealed; ``secret_hint`` is what may be shown of it.
 
+    ``public_key`` belongs to a secret that is a private key, and is for everybody. ``earlier`` are
+    the secrets that it had before, newest first, some of which may be over.
+
     What ``EndpointState`` has is here under the same name. ``deleted`` endpoints are kept for a
     while so that their tombstone is the last record on the topic; no list and no read shows them.
     """
@@ -92,6 +101,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str | None = None
     revision: int = 1
     epoch: int = 1
+    public_key: str | None = None
+    earlier: tuple[EarlierSecret, ...] = ()
     deleted: bool = False
     concurrency: int | None = None
     rate_limit: float | None = None

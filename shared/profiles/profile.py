@@ -64,6 +64,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     secret_length_min: int = 16
     secret_length_max: int = 128
 
+    @property
+    def header_of_all(self) -> str:
+        """Return the header that lists every signature while ``header``, which holds one, does."""
+        return f"{self.header}-All"
+
 
 class Headers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of the headers that identify a request; existing receivers ignore them."""
@@ -232,7 +237,11 @@ def _problems(profile: Profile, tiers: Tiers) -> Iterable[str]:
 
 def _header_problems(profile: Profile) -> Iterable[str]:
     taken = set(_OTHER_HEADERS)
-    for name in (profile.signature.header, profile.headers.event_id, profile.headers.attempt):
+    signature = profile.signature
+    names = [signature.header, profile.headers.event_id, profile.headers.attempt]
+    if signature.scheme == "hmac-sha256-hex":
+        names.append(signature.header_of_all)
+    for name in names:
         if _TOKEN.match(name) is None:
             yield f"{name!r} is not a header name"
         if name.lower() in taken:

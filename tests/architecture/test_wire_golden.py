@@ -19,7 +19,7 @@ import pytest
 from shared.models import attempts, deliveries, endpoints
 from shared.models.attempts import Attempt, Finished, decode_attempt, decode_finished
 from shared.models.deliveries import DeliveryMeta
-from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState
+from shared.models.endpoints import EarlierSecret, EndpointState, TypeNames, WorkspaceState
 from shared.models.events import Coordinates, Event, decode_event
 from tests.architecture.repository import ROOT
 
@@ -127,6 +127,17 @@ SETTLED: Final = msgspec.structs.replace(
     channels=("eu", "vip"),
     filter='{"country":{"$in":["AT","DE"]}}',
 )
+ROTATED: Final = msgspec.structs.replace(
+    ENDPOINT,
+    earlier=(
+        EarlierSecret(secret="k1:DAsKCQgHBgUEAwIB", until_ms=1_773_655_200_000),
+        EarlierSecret(
+            secret="k0:AQIDBAUGBwgJCgsM",
+            until_ms=1_773_572_400_000,
+            public_key="whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        ),
+    ),
+)
 WORKSPACE: Final = WorkspaceState(
     id="ws_0195a2f3c400aabbccddeeff00112233", profile="xqr", name="Dún Laoghaire", revision=2
 )
@@ -174,6 +185,12 @@ CASES: Final = (
         "endpoint.v3.json",
         SETTLED,
         lambda value: endpoints.decode_state(ENDPOINT.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
+        "endpoint-rotated.v1.json",
+        ROTATED,
+        lambda value: endpoints.decode_state(ROTATED.id, value),
         endpoints.encode_state,
     ),
     Case(
@@ -322,7 +339,8 @@ def test_every_record_type_has_golden_bytes() -> None:
         if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
     }
 
-    assert types == {*(type(case.value) for case in CASES), Finished, TypeNames}
+    parts = {Finished, EarlierSecret, TypeNames}
+    assert types == {*(type(case.value) for case in CASES), *parts}
 
 
 def test_every_golden_file_is_used() -> None:

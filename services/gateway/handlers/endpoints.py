@@ -1,4 +1,4 @@
-"""Endpoints: create, read, change, pause, delete, show the secret, ping."""
+"""Endpoints: create, read, change, pause, delete, ping. Rotating secrets is in ``signing``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from services.gateway import custom_headers, validation
+from services.gateway import custom_headers, keys, validation
 from services.gateway.auth import Caller
 from services.gateway.custom_headers import NO_HEADERS, Sealed
 from services.gateway.endpoint_filters import Filters, chosen_by
@@ -24,7 +24,6 @@ from shared.models.times import iso_ms
 from shared.profiles.formats import in_format
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
-from shared.signing.keyring import NONCE_BYTES
 
 CHANGE_TRIES_MAX: Final = 5
 PUBLISH_TIMEOUT_MS: Final = 5_000
@@ -39,33 +38,36 @@ _TAKEN_AS_GIVEN: Final = (
 )
 
 
-async def create(ports: Ports, caller: Caller, wanted: CreateWebhook) -> tuple[Endpoint, str]:
+async def create(
+    ports: Ports, caller: Caller, wanted: CreateWebhook
+) -> tuple[Endpoint, str | None]:
     """Create an endpoint; returns it and its secret, once every service can know it.
+
+    There is no secret to return where its public key is enough.
 
     Raises InvalidFields, or Outage: then there is no endpoint and the call may be repeated.
     """
     _check(ports, caller, wanted)
-    secret = wanted.secret
-    if secret is None:
-        entropy = ports.entropy(validation.SECRET_ENTROPY_BYTES)
-        wanted_format = in_format(caller.profile, wanted.payload_format or "profile")
-        secret = validation.new_secret(wanted_format.signature, entropy)
+    formatted = in_format(caller.profile, wanted.payload_format or "profile")
+    secret = wanted.secret or keys.generated(ports, formatted, wanted.signature)
     now_ms = ports.now_ms()
     identifier = ids.new_id(ids.ENDPOINT, now_ms, ports.entropy(ids.ENTROPY_BYTES))
+    made = keys.seal(ports, identifier, secret)
     blank = Endpoint(
         id=identifier,
         workspace_id=caller.workspace_id,
         profile=caller.profile.name,
         url=wanted.url,
         events=(),
-        secret=ports.keyring.seal(secret, identifier, ports.entropy(NONCE_BYTES)),
-        secret_hint=validation.hint_of(secret),
+        secret=made.text,
+        secret_hint=made.hint,
+        public_key=made.public_key,
         created_ms=now_ms,
         updated_ms=now_ms,
     )
     endpoint = with_fields(blank, wanted, _sealed_headers(ports, wanted, identifier))
     validation.check_whole(endpoint)
-    return await ports.endpoints.create(endpoint), secret
+    return await ports.endpoints.create(endpoint), made.shown
 
 
 async def get(ports: Ports, caller: Caller, endpoint_id: str) -> Endpoint:
@@ -119,7 +121,7 @@ async def change(
             validation.check_format(caller.profile, changed.payload_format, opened)
         return changed
 
-    return await _replace(ports, caller, endpoint_id, condition, merged)
+    return await replace(ports, caller, endpoint_id, condition, merged)
 
 
 async def pause(
@@ -133,7 +135,7 @@ async def pause(
             return current
         return msgspec.structs.replace(current, paused_ms=now_ms, updated_ms=now_ms)
 
-    return await _replace(ports, caller, endpoint_id, condition, paused)
+    return await replace(ports, caller, endpoint_id, condition, paused)
 
 
 async def resume(
@@ -146,7 +148,7 @@ async def resume(
             return current
         return msgspec.structs.replace(current, paused_ms=None, updated_ms=ports.now_ms())
 
-    return await _replace(ports, caller, endpoint_id, condition, resumed)
+    return await replace(ports, caller, endpoint_id, condition, resumed)
 
 
 def changed_by(
@@ -211,14 +213,17 @@ async def delete(
     raise _not_found(endpoint_id)
 
 
-async def _replace(
+async def replace(
     ports: Ports,
     caller: Caller,
     endpoint_id: str,
     condition: Condition,
     change_of: Callable[[Endpoint], Endpoint],
 ) -> Endpoint:
-    """Put ``change_of`` the present endpoint in its place; nothing is stored if it is the same."""
+    """Put ``change_of`` the present endpoint in its place; nothing is stored if it is the same.
+
+    Raises NotFound, PreconditionFailed, what ``change_of`` raises, or Outage as ``change`` does.
+    """
     for _ in range(CHANGE_TRIES_MAX):
         current = await get(ports, caller, endpoint_id)
         condition.check(current)
@@ -229,12 +234,6 @@ async def _replace(
         if changed is not None:
             return changed
     raise Outage(f"{endpoint_id} is being changed by others all the time")
-
-
-async def secret(ports: Ports, caller: Caller, endpoint_id: str) -> str:
-    """Return an endpoint's signing secret."""
-    endpoint = await get(ports, caller, endpoint_id)
-    return ports.keyring.open(endpoint.secret, endpoint.id)
 
 
 async def ping(ports: Ports, caller: Caller, endpoint_id: str) -> tuple[str, str]:

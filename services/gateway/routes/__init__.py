@@ -9,7 +9,7 @@ from __future__ import annotations
 from litestar import Router
 
 from services.gateway.guards import authorise
-from services.gateway.routes import deliveries, endpoints, event_types, events, rejected
+from services.gateway.routes import deliveries, endpoints, event_types, events, rejected, signing
 
 NATIVE = "/v1"
 XQR = "/api/v1"
@@ -27,7 +27,8 @@ def api_routers() -> list[Router]:
                 endpoints.create_with_secret,
                 endpoints.ping,
                 endpoints.match,
-                endpoints.show_secret,
+                signing.show_secret,
+                signing.rotate,
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,
@@ -39,7 +40,11 @@ def api_routers() -> list[Router]:
         ),
         Router(
             path=XQR_DEVELOPER,
-            route_handlers=[endpoints.developer_secret, endpoints.developer_test],
+            route_handlers=[
+                signing.developer_secret,
+                signing.developer_rotate,
+                endpoints.developer_test,
+            ],
             guards=[authorise],
             tags=["XQR"],
         ),

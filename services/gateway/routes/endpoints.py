@@ -10,7 +10,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
-from services.gateway.auth import SECRETS_READ, WEBHOOKS_READ, WEBHOOKS_WRITE
+from services.gateway.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.endpoint_filters import STATUSES, Filters
 from services.gateway.etags import condition_of, etag_of
@@ -25,7 +25,6 @@ from services.gateway.schemas import (
     CreateWebhook,
     Match,
     Ping,
-    Secret,
     UpdateWebhook,
     Webhook,
     WebhookList,
@@ -109,6 +108,8 @@ def webhook_of(
         payload_format=endpoint.payload_format,
         channels=endpoint.channels,
         filter=None if endpoint.filter is None else msgspec.json.decode(endpoint.filter),
+        signature="v1a" if endpoint.public_key else UNSET,
+        public_key=endpoint.public_key or UNSET,
     )
 
 
@@ -135,7 +136,7 @@ async def create_with_secret(
 ) -> Response[Webhook]:
     """Create, as QR3's guide answers it."""
     endpoint, secret = await endpoints.create(request.app.state.ports, request.auth, data)
-    return tagged(endpoint, secret=secret)
+    return tagged(endpoint, secret=secret or UNSET)
 
 
 @post(
@@ -282,11 +283,6 @@ async def remove(request: ApiRequest, webhook_id: FromPath[str], if_match: IfMat
     await endpoints.delete(ports, request.auth, webhook_id, condition)
 
 
-async def _secret(request: ApiRequest, webhook_id: str) -> Secret:
-    ports = request.app.state.ports
-    return Secret(secret=await endpoints.secret(ports, request.auth, webhook_id))
-
-
 async def _ping(request: ApiRequest, webhook_id: str) -> Ping:
     event_id, created = await endpoints.ping(request.app.state.ports, request.auth, webhook_id)
     return Ping(
@@ -295,32 +291,6 @@ async def _ping(request: ApiRequest, webhook_id: str) -> Ping:
         webhook_id=webhook_id,
         created_at=created,
     )
-
-
-@get(
-    "/webhooks/{webhook_id:str}/secret",
-    tags=["Webhooks"],
-    summary="Show a webhook's signing secret",
-    opt={SCOPE: SECRETS_READ},
-    responses=errors(404),
-)
-async def show_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Secret:
-    """Show the secret."""
-    return await _secret(request, webhook_id)
-
-
-@get(
-    "/webhooks/{webhook_id:str}/secret",
-    tags=["Webhooks"],
-    summary="Show a webhook's signing secret",
-    description="Needs a token (JWT); an API key is refused.",
-    opt={SCOPE: SECRETS_READ, TOKEN_ONLY: True},
-    security=TOKEN_SECURITY,
-    responses=errors(404),
-)
-async def developer_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Secret:
-    """Show the secret, as XQR's guide has it."""
-    return await _secret(request, webhook_id)
 
 
 _PING_WORDS: Final = (

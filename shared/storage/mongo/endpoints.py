@@ -52,6 +52,12 @@ class EndpointStore:
             found = await self._collection.find_one(_where(workspace_id, endpoint_id))
         return None if found is None else _endpoint(found)
 
+    async def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint of whatever workspace; raises Outage."""
+        with outages():
+            found = await self._collection.find_one({**VISIBLE, "_id": endpoint_id})
+        return None if found is None else _endpoint(found)
+
     async def page(
         self,
         workspace_id: str,
@@ -140,7 +146,7 @@ def _chosen(chosen: EndpointFilter) -> Document:
 
 def _fields(endpoint: Endpoint) -> Document:
     """Return what the document holds besides its id and what publishing keeps in it."""
-    fields = msgspec.structs.asdict(endpoint)
+    fields: Document = msgspec.to_builtins(endpoint)
     return {name: value for name, value in fields.items() if name not in _NOT_STORED}
 
 

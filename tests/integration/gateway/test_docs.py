@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
 from tests.integration.gateway.test_rejected import put_aside
 
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("api.md", "publishing.md", "webhooks.md")
+PAGES = ("api.md", "publishing.md", "webhooks.md", "signing.md")
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -78,9 +78,9 @@ def shown_in(expected: Any, found: Any) -> bool:
     return bool(shape(expected) == shape(found))
 
 
-@pytest.mark.parametrize("pages", [("api.md", "publishing.md"), ("webhooks.md",)])
+@pytest.mark.parametrize("pages", [("api.md", "publishing.md"), ("webhooks.md",), ("signing.md",)])
 async def test_the_examples_of_the_pages_work(
-    gateway: Gateway, qr3: Tenant, pages: tuple[str, ...]
+    gateway: Gateway, qr3: Tenant, make_tenant: MakeTenant, pages: tuple[str, ...]
 ) -> None:
     examples = EXAMPLE.findall(text_of(pages))
     created = await gateway.client.post("/v1/webhooks", headers=qr3.key, json=CREATE)
@@ -96,11 +96,15 @@ async def test_the_examples_of_the_pages_work(
     )
     await logged(gateway, delivered)
     rejected = await put_aside(gateway, qr3, MISSPELT, ("producer", b"shop"), offset=7)
+    standard = await make_tenant("standard")
+    v1a = {"url": "https://example.com/", "events": ["*"], "signature": "v1a"}
+    asymmetric = await gateway.client.post("/v1/webhooks", headers=standard.key, json=v1a)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
         "JWT": qr3.jwt,
         "WEBHOOK_ID": webhook,
+        "V1A_WEBHOOK_ID": asymmetric.json()["id"],
         "DELIVERY_ID": delivered.delivery_id(),
         "REJECTED_ID": rejected.id,
     }
@@ -127,6 +131,8 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/webhooks/{id}/pause",
         "/v1/webhooks/{id}/resume",
         "/v1/webhooks/{id}/secret",
+        "/v1/webhooks/{id}/secret/rotate",
+        "/.well-known/webhooks/{id}/jwks.json",
         "/v1/webhooks/{id}/deliveries",
         "/v1/webhooks/{id}/deliveries/{delivery}",
         "/v1/events",
@@ -136,6 +142,7 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/rejected-events",
         "/v1/rejected-events/{id}",
         "/v1/rejected-events/{id}/resubmit",
+        "/api/developer/webhooks/{id}/secret/rotate",
         "/api/v1/webhooks",
         "/api/v1/webhooks/{id}",
         "/api/v1/webhooks/{id}/deliveries",

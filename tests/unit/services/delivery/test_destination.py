@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.delivery.destination import Destination
-from shared.models.endpoints import EndpointState
+from shared.models.endpoints import EarlierSecret, EndpointState
 from shared.policy.retry import Again, Ended
 from shared.signing.keyring import KeyringError
 from tests.unit.services.delivery.builders import (
@@ -170,3 +170,44 @@ def test_what_is_ours_to_mend_is_an_error(state: EndpointState, error: type[Exce
     with pytest.raises(error) as raised:
         DESTINATIONS.make(state)
     assert SECRET not in str(raised.value)
+
+
+def test_a_rotated_secret_signs_beside_the_new_one_until_it_is_over() -> None:
+    old = "qr3_secret_from_before"
+    until_ms = 1_700_000_001_000
+    state = endpoint(earlier=(EarlierSecret(secret=sealed(secret=old), until_ms=until_ms),))
+    destination = DESTINATIONS.make(state)
+    by_new, by_old = (hmac.new(s.encode(), BODY, hashlib.sha256).hexdigest() for s in (SECRET, old))
+
+    during = lines(destination)
+    after = destination.headers(meta(), BODY, until_ms // 1000).decode().split("\r\n")
+
+    assert during[-2:] == [
+        f"X-QR3-Signature: sha256={by_old}",
+        f"X-QR3-Signature-All: sha256={by_new}, sha256={by_old}",
+    ]
+    assert after[-2:] == [f"X-QR3-Signature: sha256={by_new}", ""]
+
+
+@pytest.mark.parametrize(
+    ("payload_format", "earlier", "signatures"),
+    [("standard", SECRET, 1), ("standard", WHSEC, 2), ("profile", "whsk_" + "A" * 43 + "=", 1)],
+)
+def test_a_secret_from_before_a_change_of_format_signs_where_it_fits(
+    payload_format: str, earlier: str, signatures: int
+) -> None:
+    """Nobody verifies with it otherwise, and the webhook goes on."""
+    replaced = EarlierSecret(secret=sealed(secret=earlier), until_ms=2_000_000_000_000)
+    state = endpoint(
+        payload_format=payload_format, secret=sealed(secret=WHSEC), earlier=(replaced,)
+    )
+
+    last = lines(DESTINATIONS.make(state), payload_format=payload_format)[-1]
+
+    assert len(last.partition(": ")[2].split(" ")) == signatures
+
+
+def test_an_earlier_secret_that_does_not_open_is_ours_to_mend() -> None:
+    replaced = EarlierSecret(secret=sealed("wh_2"), until_ms=2_000_000_000_000)
+    with pytest.raises(KeyringError):
+        DESTINATIONS.make(endpoint(earlier=(replaced,)))
