@@ -10,6 +10,7 @@ import { CloudEvent, HTTP, Kafka, ValidationError } from "cloudevents";
 function parsed({ headers, body }) {
   try {
     const event = HTTP.toEvent({ headers, body: Buffer.from(body, "base64").toString() });
+    event.validate(); // reading alone forgives what is missing
     return event.toJSON();
   } catch (error) {
     if (error instanceof ValidationError || error instanceof SyntaxError) {
