@@ -16,12 +16,14 @@ from msgspec import UNSET
 
 from services.gateway.auth import Caller
 from services.gateway.errors import FieldError, InvalidFields
-from services.gateway.ports import Ports
-from services.gateway.schemas import (
-    DESCRIPTION_LENGTH_MAX,
+from services.gateway.event_schemas import (
     CreateEventType,
     EventType,
     UpdateEventType,
+)
+from services.gateway.ports import Ports
+from services.gateway.schemas import (
+    DESCRIPTION_LENGTH_MAX,
 )
 from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.management import OwnType, Workspace

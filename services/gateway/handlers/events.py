@@ -15,9 +15,13 @@ import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
+from services.gateway.event_schemas import (
+    BATCH_EVENTS_MAX,
+    BatchResult,
+    EventProblem,
+)
 from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
-from services.gateway.schemas import BATCH_EVENTS_MAX, BatchResult, EventProblem
 from shared.kafka.publisher import Record
 from shared.models.errors import Invalid, Poison
 from shared.models.events import Coordinates, Defaults, Event, decode_event

@@ -8,13 +8,18 @@ from litestar import Response, get, patch, post
 from litestar.params import FromPath, JSONBody
 
 from services.gateway.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
+from services.gateway.event_schemas import (
+    CreateEventType,
+    EventType,
+    EventTypeList,
+    UpdateEventType,
+)
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import event_types
 from services.gateway.idempotency import Origin
 from services.gateway.openapi import errors
 from services.gateway.requests import ApiRequest
 from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
-from services.gateway.schemas import CreateEventType, EventType, EventTypeList, UpdateEventType
 
 _PATH: Final = "/event-types/{event_type:str}"
 

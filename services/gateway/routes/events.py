@@ -7,6 +7,11 @@ from typing import Final
 from litestar import Response, post
 
 from services.gateway.auth import EVENTS_WRITE, Authenticator
+from services.gateway.event_schemas import (
+    Accepted,
+    BatchResult,
+    BatchResults,
+)
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import cloudevents, events
 from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE
@@ -15,7 +20,6 @@ from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
 from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
-from services.gateway.schemas import Accepted, BatchResult, BatchResults
 from shared.topics import BODY_BYTES_MAX
 
 BATCH_BYTES_MAX: Final = 5_000_000

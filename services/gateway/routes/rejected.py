@@ -9,6 +9,13 @@ from litestar.params import FromPath
 
 from services.gateway.auth import EVENTS_READ, EVENTS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
+from services.gateway.event_schemas import (
+    Accepted,
+    RejectedDetail,
+    RejectedEvent,
+    RejectedList,
+    RejectedPlace,
+)
 from services.gateway.guards import QUERY, SCOPE
 from services.gateway.handlers import cloudevents, rejected
 from services.gateway.handlers.cloudevents import STRUCTURED_TYPE
@@ -18,11 +25,6 @@ from services.gateway.routes.deliveries import shown_text
 from services.gateway.routes.endpoints import Cursor, Limit
 from services.gateway.schemas import (
     LIMIT_DEFAULT,
-    Accepted,
-    RejectedDetail,
-    RejectedEvent,
-    RejectedList,
-    RejectedPlace,
 )
 from shared.models import ids
 from shared.models.rejected import Rejected

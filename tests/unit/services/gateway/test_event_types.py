@@ -8,10 +8,14 @@ from msgspec import UNSET
 
 from services.gateway.auth import Authenticator, Caller, JwtPolicy
 from services.gateway.errors import InvalidFields
+from services.gateway.event_schemas import (
+    CreateEventType,
+    EventType,
+    UpdateEventType,
+)
 from services.gateway.handlers import accounts, event_types, events
 from services.gateway.handlers.events import Posted
 from services.gateway.ports import Ports
-from services.gateway.schemas import CreateEventType, EventType, UpdateEventType
 from shared.models.errors import Conflict, NotFound, Outage, Poison
 from tests.unit.services.gateway.fakes import MemorySink, MemoryWorkspaces, origin, ports
 

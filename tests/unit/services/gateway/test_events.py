@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
+from services.gateway.event_schemas import (
+    BatchResult,
+)
 from services.gateway.handlers import events
 from services.gateway.handlers.events import Posted
 from services.gateway.ports import Ports
-from services.gateway.schemas import BatchResult
 from shared.kafka.publisher import Record
 from shared.models import ids
 from shared.models.errors import Invalid, Poison
