@@ -26,6 +26,9 @@ MERGE_PATCH_TYPE: Final = "application/merge-patch+json"
 CONTENT_TYPES: Final = "content_types"
 """The route option that lists the content types a route reads; ``application/json`` without it."""
 
+BODY_OPTIONAL: Final = "body_optional"
+"""The route option of calls that may come without a body: none of its members is required."""
+
 T = TypeVar("T")
 
 
@@ -34,6 +37,8 @@ class ApiRequest(Request[None, Caller, State]):
 
     async def body(self) -> bytes:
         """Return the body. Raises UnsupportedMedia, TooLarge, TooSlow or Invalid."""
+        if self._may_do_without():
+            return b"{}"
         self._check_type()
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -55,6 +60,11 @@ class ApiRequest(Request[None, Caller, State]):
         """Return the body as the type of the route's ``data``."""
         handler: Any = self.route_handler
         return decode(await self.body(), handler.parsed_data_field.annotation)
+
+    def _may_do_without(self) -> bool:
+        empty = self.headers.get("content-length", "0") == "0"
+        says_nothing = empty and not self.headers.keys() & {"transfer-encoding", "content-type"}
+        return says_nothing and bool(self.route_handler.opt.get(BODY_OPTIONAL))
 
     def _check_type(self) -> None:
         accepted: tuple[str, ...] = self.route_handler.opt.get(CONTENT_TYPES, (JSON_TYPE,))

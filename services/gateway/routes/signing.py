@@ -14,7 +14,7 @@ from services.gateway.guards import SCOPE, TOKEN_ONLY
 from services.gateway.handlers import signing
 from services.gateway.handlers.signing import Shown
 from services.gateway.openapi import PUBLIC, TOKEN_SECURITY, errors, public_errors
-from services.gateway.requests import ApiRequest
+from services.gateway.requests import BODY_OPTIONAL, ApiRequest
 from services.gateway.schemas import EarlierSecret, KeySet, RotateSecret, Secret
 from shared.models.times import iso_ms
 
@@ -51,6 +51,7 @@ async def _rotate(request: ApiRequest, webhook_id: str, wanted: RotateSecret) ->
     return secret_of(shown, in_full=False)
 
 
+BY_DEFAULT: Final = RotateSecret()
 _SHOW_WORDS: Final = (
     "With ed25519 (`v1a`) there is a public key instead of a secret. During the overlap after a "
     "rotation, `earlier_secrets` lists what still signs besides."
@@ -96,11 +97,11 @@ async def developer_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Se
     summary="Rotate a webhook's signing secret",
     description=_ROTATE_WORDS,
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, BODY_OPTIONAL: True},
     responses=errors(404, 409, 413, 415),
 )
 async def rotate(
-    request: ApiRequest, webhook_id: FromPath[str], data: JSONBody[RotateSecret]
+    request: ApiRequest, webhook_id: FromPath[str], data: JSONBody[RotateSecret] = BY_DEFAULT
 ) -> Secret:
     """Rotate."""
     return await _rotate(request, webhook_id, data)
@@ -112,12 +113,12 @@ async def rotate(
     summary="Rotate a webhook's signing secret",
     description=_ROTATE_WORDS + _DASHBOARD_WORDS,
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE, TOKEN_ONLY: True},
+    opt={SCOPE: WEBHOOKS_WRITE, TOKEN_ONLY: True, BODY_OPTIONAL: True},
     security=TOKEN_SECURITY,
     responses=errors(404, 409, 413, 415),
 )
 async def developer_rotate(
-    request: ApiRequest, webhook_id: FromPath[str], data: JSONBody[RotateSecret]
+    request: ApiRequest, webhook_id: FromPath[str], data: JSONBody[RotateSecret] = BY_DEFAULT
 ) -> Secret:
     """Rotate, beside XQR's secret call."""
     return await _rotate(request, webhook_id, data)

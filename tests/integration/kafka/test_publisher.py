@@ -200,6 +200,7 @@ async def test_nobody_there_is_an_outage_for_those_who_cannot_wait() -> None:
     await publisher.stop()
 
 
+@pytest.mark.slow
 async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publishing(
     tmp_path: Path,
 ) -> None:
@@ -242,6 +243,7 @@ async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publis
     assert sum(map(len, stored.values())) == len(acknowledged)
 
 
+@pytest.mark.slow
 async def test_an_outage_is_waited_out_and_leaves_no_doubles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

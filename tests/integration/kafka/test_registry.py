@@ -148,6 +148,7 @@ async def test_starting_without_a_broker_can_be_given_up(monkeypatch: pytest.Mon
     await reader.stop()
 
 
+@pytest.mark.slow
 async def test_an_outage_of_the_broker_is_waited_out(tmp_path: Path) -> None:
     """A barrier that is asked for meanwhile returns when the view is complete again."""
     kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs", port=0, optimise=False)

@@ -173,6 +173,7 @@ async def more_moves_than(world: World, count: int) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 async def test_kafka_may_be_killed_while_records_wait(tmp_path: Path) -> None:
     server = Kafka(tmp_path / "kafka", logs_dir=tmp_path)
     await server.start()
