@@ -1,4 +1,4 @@
-"""Two workers of each consuming service: one leaves, joins and is killed under load.
+"""Several workers of each consuming service: they leave, join and are killed under load.
 
 Nothing is lost, nothing succeeds twice. How long the stream stood still is printed, as the time
 between two requests at the receiver; the operations guide says what to expect of it.
@@ -16,7 +16,7 @@ import pytest
 from tests.support.arena import FAN_OUT, Arena, open_arena
 from tests.support.polling import until, until_true
 
-SERVICES: Final = ("fanout", "delivery", "retry", "recorder")
+WORKERS: Final = {"fanout": 2, "delivery": 4, "retry": 2, "recorder": 2}
 CHUNK: Final = 100
 PACE_S: Final = 0.005
 RECOVERY_S: Final = 120.0
@@ -26,12 +26,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 async def test_workers_may_leave_join_and_die_under_load(tmp_path: Path) -> None:
     """Each (event, endpoint) succeeds exactly once while every service loses and gains a worker."""
-    counts = dict.fromkeys(SERVICES, 2)
-    async with open_arena(tmp_path / "arena", counts=counts) as arena:
+    async with open_arena(tmp_path / "arena", counts=WORKERS) as arena:
         disturbed = asyncio.Event()
         publishing = asyncio.create_task(_publish_until(arena, disturbed))
-        for service in SERVICES:
-            await _leave_and_join(arena, f"{service}-2")
+        for service, count in WORKERS.items():
+            others = [f"{service}-{number}" for number in range(2, count + 1)]
+            await asyncio.gather(*(_leave_and_join(arena, name) for name in others))
             await _die_and_come_back(arena, service)
         disturbed.set()
         wanted = await publishing * FAN_OUT
