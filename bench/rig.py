@@ -131,6 +131,10 @@ class Rig:
         cores = await self.meter.learn_idle()
         self.say(f"warm; idle, the stack uses {cores:.2f} cores")
 
+    def client(self) -> httpx.AsyncClient:
+        """Return a client of the gateway, for the first tenant."""
+        return self._accounts[0][1]
+
     async def audience(
         self, name: str, subscriptions: Sequence[Subscription], *, https: bool = False
     ) -> Audience:

@@ -81,6 +81,12 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("open_max", "open at most", 0),
         Column("parked", "parked", 0),
     ),
+    "P": (
+        Column("events_per_s", "events/s", 0),
+        Column("per_gateway_cpu_s", "per CPU-s of the gateway", 0),
+        Column("gateway_us", "gateway µs"),
+        Column("kafka_us", "kafka µs"),
+    ),
     "K": (
         Column("repeats", "repeats", 0),
         Column("in_flight", "in flight", 0),

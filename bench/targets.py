@@ -56,6 +56,10 @@ TARGETS: Final = (
     Target("F1", "mib_max", "at most", 1_536.0, "MiB of a worker with all endpoints"),
     Target("F1", "ready_s_max", "at most", 60.0, "s until a worker is ready again"),
     Target("G1", "growth_ratio", "at most", 1.1, "times the memory of the first half"),
+    Target("P1", "per_gateway_cpu_s", "at least", 1_500.0, "events per CPU-second of the gateway"),
+    Target(
+        "P1000", "per_gateway_cpu_s", "at least", 30_000.0, "events per CPU-second of the gateway"
+    ),
     Target("K1", "repeats", "at most", 90, "repeats: as much as arrives in 50 ms"),
 )
 

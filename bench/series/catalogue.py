@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bench.errors import BenchError
-from bench.series import backlog, latency, memory, neighbours, registry, throughput
+from bench.series import backlog, latency, memory, neighbours, publishing, registry, throughput
 from bench.series.case import Case
 
 ALL: Final = "all"
@@ -16,6 +16,7 @@ CASES: Final[tuple[Case, ...]] = (
     *backlog.CASES,
     *registry.CASES,
     *memory.CASES,
+    *publishing.CASES,
 )
 
 
