@@ -23,7 +23,7 @@ from services.delivery.lane import STALL_MS_MIN, Ending, Lane, Priority
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
-from services.delivery.settle import FollowUp, Origin, discard, park, settle
+from services.delivery.settle import FollowUp, Origin, asked_hold_ms, discard, park, settle
 from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
 from shared.models import ids
 from shared.models.attempts import Attempt
@@ -227,6 +227,8 @@ class Engine:
         self._lanes.configure(
             lane, cap=endpoint.concurrency, rate_per_s=endpoint.rate_limit, now_ms=_steady_ms()
         )
+        if isinstance(current, Destination) and current.endpoint.url != endpoint.url:
+            lane.end_hold()  # whoever answers at the new URL has asked for nothing yet
         try:
             lane.data = self._destinations.make(endpoint)
         except (ValueError, LookupError) as error:
@@ -298,9 +300,13 @@ class Engine:
         """Take the result of a request and start what may follow in its lane."""
         origin = delivery.origin
         del self._sending[origin.partition, origin.offset]
-        self._lanes.completed(
-            lane, _ending(outcome), duration_ms=outcome.timing.total_ms, now_ms=_steady_ms()
-        )
+        steady_ms = _steady_ms()
+        hold_ms = asked_hold_ms(destination, outcome, _now_ms())
+        ending = Ending.PUSHED_BACK if hold_ms else _ending(outcome)
+        self._lanes.completed(lane, ending, duration_ms=outcome.timing.total_ms, now_ms=steady_ms)
+        if hold_ms and _is_still_at(lane, destination):
+            metrics.HELD.inc()
+            lane.hold(steady_ms + hold_ms)
         if isinstance(outcome, Unanswered) and outcome.kind == "local":
             self._on_local_failure(delivery, outcome)
         else:
@@ -395,6 +401,12 @@ def _ending(outcome: Outcome) -> Ending:
     if isinstance(outcome, Answered):
         return Ending.PUSHED_BACK if outcome.status == TOO_MANY_REQUESTS else Ending.ANSWERED
     return Ending.TIMED_OUT if outcome.timing.total_ms >= STALL_MS_MIN else Ending.ANSWERED
+
+
+def _is_still_at(lane: Lane[Delivery], destination: Destination) -> bool:
+    """Return whether the lane's endpoint has the URL that a request was sent to."""
+    current = lane.data
+    return isinstance(current, Destination) and current.endpoint.url == destination.endpoint.url
 
 
 def _read(arrival: Arrival) -> DeliveryMeta | None:

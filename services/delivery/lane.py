@@ -51,6 +51,7 @@ class Lane(Generic[T]):
         "data",
         "filled_ms",
         "has_turn",
+        "held_until_ms",
         "inflight",
         "key",
         "limit_per_ms",
@@ -87,6 +88,7 @@ class Lane(Generic[T]):
         self.tokens = 0.0
         self.filled_ms = now_ms
         self.throttled = False
+        self.held_until_ms = 0.0
         self.timeouts_in_row = 0
         self.has_turn = False
         self.data: object = None
@@ -108,8 +110,26 @@ class Lane(Generic[T]):
     def _bucket(self) -> float:
         return max(1.0, self.limit_per_ms * 1000)
 
+    def hold(self, until_ms: float) -> None:
+        """Begin nothing before ``until_ms``: the endpoint asks for that. The latest one counts."""
+        self.held_until_ms = max(self.held_until_ms, until_ms)
+
+    def end_hold(self) -> None:
+        """Forget what was asked for."""
+        self.held_until_ms = 0.0
+
+    def held_ms(self, now_ms: float) -> float:
+        """Return for how long nothing may begin yet."""
+        return max(0.0, self.held_until_ms - now_ms)
+
+    def held_long(self, now_ms: float) -> bool:
+        """Return whether what would wait for the end of the hold would wait for too long."""
+        return self.held_until_ms - now_ms > WAIT_MS_MAX
+
     def take_token(self, now_ms: float) -> bool:
-        """Take a token; False when there is none."""
+        """Take a token; False when there is none, or the lane is held."""
+        if now_ms < self.held_until_ms:
+            return False
         if not self.limit_per_ms:
             return True
         gained = (now_ms - self.filled_ms) * self.limit_per_ms
@@ -121,8 +141,10 @@ class Lane(Generic[T]):
         return True
 
     def token_ms(self) -> float:
-        """Return when there will be a token."""
-        return self.filled_ms + (1.0 - self.tokens) / self.limit_per_ms
+        """Return when there will be a token that may be taken."""
+        if not self.limit_per_ms:
+            return self.held_until_ms
+        return max(self.held_until_ms, self.filled_ms + (1.0 - self.tokens) / self.limit_per_ms)
 
     @property
     def sick(self) -> bool:
@@ -132,7 +154,8 @@ class Lane(Generic[T]):
     def stalled(self, now_ms: float, lag_ms: float) -> bool:
         """Return whether the lane is full and does not move."""
         patience_ms = max(STALL_MS_MIN, 3 * self.response_ms, OURS * lag_ms)
-        return self.inflight >= self.allowed and now_ms - self.progressed_ms > patience_ms
+        since_ms = max(self.progressed_ms, self.held_until_ms)
+        return self.inflight >= self.allowed and now_ms - since_ms > patience_ms
 
     @property
     def pace_per_ms(self) -> float:

@@ -16,11 +16,15 @@ The law of rates: an endpoint may have a limit of requests a second. Its lane is
 holds a second's worth, one at least, and a request takes one; a lane without tokens stands in no
 queue until it has one again (``due_ms``).
 
+The law of holds: an endpoint may ask to be sent nothing for some time (``Retry-After``). Then
+nothing begins in its lane before that, as if it had no token; what is in flight goes on. What would
+wait for more than ``WAIT_MS_MAX`` parks until about the end, without counting as an attempt.
+
 The law of parking (each rule comes from a measurement; queue length alone parks fast bursts and
 "nothing completed for a second" alone starves endpoints that are slow but healthy). A delivery that
 cannot go at once parks when its lane
 
-* is sick;
+* is sick, or held for long;
 * is *stalled*: full, and nothing has completed for the larger of ``STALL_MS_MIN``, three times its
   usual response time, and ``OURS`` times our own lag;
 * would make it wait for more than ``WAIT_MS_MAX`` at its rate, as what waits holds its partition's
@@ -84,7 +88,7 @@ class Lanes(Generic[T]):
         self._backlogged: dict[str, Lane[T]] = {}  # where something waits, or did a moment ago
         self._turns: dict[str, deque[Lane[T]]] = {}  # by tenant
         self._tenants: deque[str] = deque()
-        self._throttled: list[tuple[float, int, Lane[T]]] = []  # a heap: when it has a token again
+        self._throttled: list[tuple[float, int, Lane[T]]] = []  # a heap: when each may go on
         self._throttled_count = count()
         self._idle_look_ms = 0.0
         self._lag_ms = 0.0
@@ -115,18 +119,18 @@ class Lanes(Generic[T]):
             self._take_turn(lane)
 
     def throttled(self) -> Iterator[Lane[T]]:
-        """Yield the lanes without tokens; one may be yielded twice."""
+        """Yield the lanes that wait for a token, or a hold's end; one may be yielded twice."""
         return (lane for _, _, lane in self._throttled)
 
     @property
     def due_ms(self) -> float | None:
-        """Return when the next lane without tokens has one; None when there is no such lane."""
+        """Return when the next of the throttled lanes may go on; None when there is none."""
         return self._throttled[0][0] if self._throttled else None
 
     def offer(self, lane: Lane[T], item: T, now_ms: float, priority: Priority) -> bool:
         """Take ``item`` into its lane; False means: park it."""
         ahead = lane.inflight + lane.waiting
-        blocked = ahead >= lane.allowed or lane.throttled
+        blocked = ahead >= lane.allowed or lane.throttled or now_ms < lane.held_until_ms
         if blocked and self._must_park(lane, now_ms):
             return False
         if not ahead:
@@ -144,6 +148,7 @@ class Lanes(Generic[T]):
     def _must_park(self, lane: Lane[T], now_ms: float) -> bool:
         return (
             lane.sick
+            or lane.held_long(now_ms)
             or (lane.waiting >= self._waiting_max - self.waiting and self._has_more(lane))
             or lane.overdrawn(self._lag_ms)
             or lane.stalled(now_ms, self._lag_ms)
@@ -161,8 +166,11 @@ class Lanes(Generic[T]):
         A slow lane's capacity is booked in advance: each parked delivery comes back about when its
         turn would have been, so that the lane neither idles nor reads the same records over and
         over. A lane that has stalled, or has no rate yet, may move again in a moment, as it may
-        have been this process that was short of time: 0. Of a sick one nothing can be foretold.
+        have been this process that was short of time: 0. Of a sick one nothing can be foretold. Of
+        one that is held for long the end of that is known, and no rate.
         """
+        if lane.held_long(now_ms):
+            return lane.held_ms(now_ms)
         if lane.sick:
             return None
         if not lane.pace_per_ms or lane.stalled(now_ms, self._lag_ms):
@@ -236,15 +244,16 @@ class Lanes(Generic[T]):
         self._take_turn(lane)
 
     def sweep(self, now_ms: float) -> list[tuple[T, float | None]]:
-        """Return what waits in lanes that have stalled, fallen sick or been slowed down: park it.
+        """Return what waits in lanes that stalled, fell sick, are held or slowed down: park it.
 
         With each comes how long it is to stay away, as ``book`` has it. Lanes without work are
         forgotten after ``IDLE_MS_MAX``.
         """
         parked: list[tuple[T, float | None]] = []
         for lane in list(self._backlogged.values()):
-            if lane.waiting and (lane.sick or lane.stalled(now_ms, self._lag_ms)):
-                keep = 0 if lane.inflight else 1  # a sick lane needs one to probe with
+            held = lane.held_long(now_ms)
+            if lane.waiting and (held or lane.sick or lane.stalled(now_ms, self._lag_ms)):
+                keep = 0 if held or lane.inflight else 1  # a sick lane needs one to probe with
                 away_ms = self.book(lane, now_ms)
                 parked.extend((item, away_ms) for item in self._cut(lane, keep))
             elif lane.limit_per_ms and lane.waiting > 1 + lane.limit_per_ms * WAIT_MS_MAX:
@@ -288,7 +297,7 @@ class Lanes(Generic[T]):
             lane.key
             for lane in self._lanes.values()
             if not (lane.waiting or lane.inflight or lane.has_turn)
-            and now_ms - lane.progressed_ms > IDLE_MS_MAX
+            and now_ms - max(lane.progressed_ms, lane.held_until_ms) > IDLE_MS_MAX
         ]
         for key in idle:
             del self._lanes[key]

@@ -13,6 +13,10 @@ from shared.observe.tally import TallyHistogram
 ATTEMPTS = Counter("hooklane_delivery_attempts_total", "Attempts by outcome", ["outcome"])
 DISCARDED = Counter("hooklane_delivery_discarded_total", "Deliveries ended without an attempt")
 PARKED = Counter("hooklane_delivery_parked_total", "Deliveries put aside because of their lane")
+HELD = Counter(
+    "hooklane_delivery_holds_total",
+    "Answers 429 and 503 that asked with Retry-After to be sent nothing for some time",
+)
 REPEATED = Counter("hooklane_delivery_repeats_total", "Records recognised as repeats and dropped")
 SECONDS = TallyHistogram(
     "hooklane_delivery_attempt_seconds",

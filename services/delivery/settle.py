@@ -21,7 +21,7 @@ from shared.models.deliveries import (
     DeliveryMeta,
     encode_meta,
 )
-from shared.policy.retry import Again, Ended
+from shared.policy.retry import SPEAK_FOR_ALL, Again, Ended
 from shared.topics import Tier
 
 
@@ -122,6 +122,15 @@ def park(meta: DeliveryMeta, tier: Tier, now_ms: int) -> FollowUp:
     """Return the record that puts a delivery aside for a tier's delay; no attempt counts."""
     parked = replace(meta, parks=meta.parks + 1, not_before_ms=now_ms + tier.delay_ms)
     return FollowUp(tier.topic, ((META_HEADER, encode_meta(parked)),))
+
+
+def asked_hold_ms(destination: Destination, outcome: Outcome, now_ms: int) -> int:
+    """Return for how long the receiver asks to be sent nothing at all; 0 where it does not."""
+    if not isinstance(outcome, Answered) or outcome.status not in SPEAK_FOR_ALL:
+        return 0  # what almost every outcome is
+    return destination.retry.hold_ms(
+        status=outcome.status, retry_after=_header(outcome, "retry-after"), now_ms=now_ms
+    )
 
 
 def _verdict(

@@ -4,7 +4,9 @@ The rules, with their sources: 2xx is success, everything else a failure (QR3's 
 300 or a timeout"), unless the endpoint names other codes; the profile's schedule, or the endpoint's
 own, names the tier that follows each attempt; ``Retry-After``
 (RFC 9110, 10.2.3: seconds or a date) moves the attempt to the smallest tier that is not shorter, up
-to the profile's cap; 410 Gone ends the delivery and disables the endpoint. Pure.
+to the profile's cap and the longest tier; 410 Gone ends the delivery and disables the endpoint.
+With 429 and 503 the receiver speaks for all requests, not for this one (RFC 6585, 4; RFC 9110,
+15.6.4): ``hold_ms``. Pure.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from shared.profiles.profile import Profile
 from shared.topics import Tier, Tiers, duration_ms
 
 GONE: Final = 410
+SPEAK_FOR_ALL: Final = frozenset({429, 503})
 _EVERY_2XX: Final = range(200, 300)
 
 EndReason = Literal["exhausted", "gone"]
@@ -64,10 +67,17 @@ class RetryPolicy:
         if attempt > len(self._schedule):
             return Ended("exhausted")
         tier = self._schedule[attempt - 1]
-        asked_ms = min(retry_after_ms(retry_after, now_ms), self._retry_after_max_ms)
+        asked_ms = self._asked_ms(retry_after, now_ms)
         if asked_ms > tier.delay_ms:
             tier = self._tiers.at_least(asked_ms)
         return Again(tier, now_ms + tier.delay_ms)
+
+    def hold_ms(self, *, status: int, retry_after: str | None, now_ms: int) -> int:
+        """Return for how long the receiver asks to be sent nothing at all, from ``now_ms`` on."""
+        return self._asked_ms(retry_after, now_ms) if status in SPEAK_FOR_ALL else 0
+
+    def _asked_ms(self, retry_after: str | None, now_ms: int) -> int:
+        return min(retry_after_ms(retry_after, now_ms), self._retry_after_max_ms)
 
 
 def success_statuses(codes: Iterable[str | int] | None) -> Container[int]:

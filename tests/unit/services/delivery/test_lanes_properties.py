@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.delivery.lane import (
+    WAIT_MS_MAX,
     Ending,
     Lane,
     Priority,
@@ -30,11 +31,15 @@ class LanesMachine(RuleBasedStateMachine):
         self.done: set[int] = set()
         self.flying: list[tuple[Lane[int], int]] = []
         self.started_ms: dict[str, list[float]] = {key: [] for key in LIMITS}
+        self.held_until_ms = dict.fromkeys(LIMITS, 0.0)
+
+    def lane(self, key: str) -> Lane[int]:
+        return self.lanes.lane(key, "ab" if key in "ab" else "c", self.now_ms)
 
     @precondition(lambda self: self.lanes.waiting < 12)
     @rule(key=st.sampled_from("abc"), priority=st.sampled_from(Priority))
     def arrives(self, key: str, priority: Priority) -> None:
-        lane = self.lanes.lane(key, "ab" if key in "ab" else "c", self.now_ms)
+        lane = self.lane(key)
         self.lanes.configure(lane, cap=None, rate_per_s=LIMITS[key] or None, now_ms=self.now_ms)
         item, self.count = self.count, self.count + 1
         if not self.lanes.offer(lane, item, self.now_ms, priority):
@@ -45,6 +50,12 @@ class LanesMachine(RuleBasedStateMachine):
         for lane, item in start_all(self.lanes, self.now_ms):
             self.flying.append((lane, item))
             self.started_ms[lane.key].append(self.now_ms)
+            assert self.now_ms >= self.held_until_ms[lane.key], "an endpoint asked for nothing"
+
+    @rule(key=st.sampled_from("abc"), for_ms=st.sampled_from([0.5, 900, 19_000, 90_000, 9e6]))
+    def is_held(self, key: str, for_ms: float) -> None:
+        self.lane(key).hold(self.now_ms + for_ms)
+        self.held_until_ms[key] = max(self.held_until_ms[key], self.now_ms + for_ms)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), ending=st.sampled_from(Ending))
@@ -62,6 +73,9 @@ class LanesMachine(RuleBasedStateMachine):
     def time_passes(self, step_ms: float) -> None:
         self.now_ms += step_ms
         self.parked.update(item for item, _ in self.lanes.sweep(self.now_ms))
+        for key, until_ms in self.held_until_ms.items():
+            if until_ms - self.now_ms > WAIT_MS_MAX:
+                assert not self.lane(key).waiting, "it would hold back its partition's offset"
 
     @invariant()
     def limits_hold(self) -> None:

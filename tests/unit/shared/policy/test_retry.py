@@ -195,3 +195,47 @@ def test_no_header_raises_or_asks_for_a_time_before_now(value: str) -> None:
     verdict = after(1, retry_after=value)
     assert isinstance(verdict, Again)
     assert 60_000 <= verdict.due_ms - NOW_MS <= LONGEST_MS
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "hold_ms"),
+    [
+        (429, "120", 120_000),
+        (503, "120", 120_000),
+        (
+            503,
+            format_datetime(datetime.fromtimestamp(NOW_MS / 1000 + 90, UTC), usegmt=True),
+            90_000,
+        ),
+        (503, format_datetime(datetime.fromtimestamp(NOW_MS / 1000 - 90, UTC), usegmt=True), 0),
+        (503, None, 0),
+        (503, "soon", 0),
+        (500, "120", 0),
+        (301, "120", 0),
+        (200, "120", 0),
+        (429, "999999", 86_400_000),
+    ],
+)
+def test_429_and_503_speak_for_all_requests(
+    status: int, retry_after: str | None, hold_ms: int
+) -> None:
+    """Up to the profile's cap, as for the attempt itself."""
+    assert QR3.hold_ms(status=status, retry_after=retry_after, now_ms=NOW_MS) == hold_ms
+
+
+@given(
+    status=st.sampled_from([429, 503]),
+    asked_s=st.integers(0, 100_000),
+    attempt=st.integers(1, len(PROFILES["standard"].retry.delays)),
+)
+def test_the_next_attempt_is_never_due_before_the_hold_ends(
+    status: int, asked_s: int, attempt: int
+) -> None:
+    policy = RetryPolicy(PROFILES["standard"], TIERS)
+    held_ms = policy.hold_ms(status=status, retry_after=str(asked_s), now_ms=NOW_MS)
+    following = policy.after_failure(
+        attempt=attempt, status=status, retry_after=str(asked_s), now_ms=NOW_MS
+    )
+
+    assert isinstance(following, Again)
+    assert following.due_ms >= NOW_MS + held_ms
