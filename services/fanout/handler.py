@@ -24,6 +24,7 @@ from shared.models.deliveries import META_HEADER, TRIGGER_EVENT, DeliveryMeta, e
 from shared.models.endpoints import EndpointState, PayloadFormat
 from shared.models.errors import Poison
 from shared.models.events import Coordinates, Event, decode_event
+from shared.models.operational import OPERATIONAL, OPERATIONAL_HEADER
 from shared.models.rejected import (
     CUT_HEADER,
     FIELD_HEADER,
@@ -105,12 +106,11 @@ class Planner:
         profile = self._registry.profile_of(event.workspace_id)
         if profile is None:
             raise Poison(f"unknown workspace {event.workspace_id[:64]!r}", field="workspace_id")
-        problem = profile.unknown_reason(event.type)
-        if problem is not None:
-            raise Poison(problem, field="type")
+        if event.type not in OPERATIONAL or not _is_ours(record):
+            problem = profile.publication_problem(event.type)
+            if problem is not None:
+                raise Poison(problem, field="type")
         event_type = profile.canonical(event.type)
-        if event_type == profile.events.ping:
-            raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
         # Rendered in the profile's format whoever gets it: what that cannot hold is rejected.
         current: PayloadFormat = "profile"
         body = self._render(profile, current, event, event_type)
@@ -183,6 +183,11 @@ def _read(record: ConsumerRecord[bytes, bytes]) -> Event:
             raise Poison(value.decode("utf-8", "replace"))
     at = Coordinates(record.topic, record.partition, record.offset, record.timestamp)
     return decode_event(record.value, headers, at)
+
+
+def _is_ours(record: ConsumerRecord[bytes, bytes]) -> bool:
+    """Return whether Hooklane itself tells this; whoever may write ``events`` is trusted."""
+    return any(name == OPERATIONAL_HEADER for name, _ in record.headers)
 
 
 def _meta(event: Event, event_type: str, endpoint: EndpointState) -> bytes:

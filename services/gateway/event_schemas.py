@@ -16,7 +16,10 @@ BATCH_EVENTS_MAX: Final = 1_000
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event type and its other names; ``own``: the workspace's, not the product's."""
+    """An event type and its other names.
+
+    ``own``: the workspace's, not the product's. ``operational``: sent by Hooklane itself.
+    """
 
     type: str
     description: str
@@ -31,6 +34,12 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bool, Meta(description="It is over: neither published nor subscribed any more.")
     ] = False
     own: bool = False
+    operational: Annotated[
+        bool,
+        Meta(
+            description="Hooklane sends it; subscribed by its very name, never by `*` or a pattern."
+        ),
+    ] = False
 
 
 TypeName = Annotated[str, Meta(examples=["order.created"])]

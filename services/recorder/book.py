@@ -22,23 +22,14 @@ from shared.policy.health import (
     HEALTHY,
     NEVER,
     EndpointHealth,
+    Finding,
     Health,
-    Reason,
     Rule,
     counts,
-    disable_reason,
-    step,
+    judge,
 )
 
 ENDPOINTS_MAX: Final = 10_000
-
-
-class Verdict(NamedTuple):
-    """An endpoint is to be disabled, if it is still active in this epoch."""
-
-    endpoint_id: str
-    epoch: int
-    reason: Reason
 
 
 class _Entry(NamedTuple):
@@ -67,7 +58,6 @@ class Book:
         self._endpoints_max = endpoints_max
         self._entries: dict[str, _Entry] = {}  # the one that changed last is last
         self._rules: dict[str, Rule] = {}
-        self._judged: dict[str, int] = {}  # endpoint -> epoch in which it was disabled
         self._changed: dict[str, None] = {}
         self.learn(stored)
 
@@ -104,7 +94,7 @@ class Book:
         """Take note of endpoints' rules."""
         self._rules.update(rules)
 
-    def fold(self, offset: int, attempt: Attempt) -> Verdict | None:
+    def fold(self, offset: int, attempt: Attempt) -> Finding | None:
         """Count one attempt; records come in the order of their offsets."""
         endpoint_id = attempt.endpoint_id
         entry = self._entries.get(endpoint_id, _HEALTHY)
@@ -112,17 +102,12 @@ class Book:
             return None  # what almost every attempt is
         if offset <= entry.offset:
             return None
-        health = step(entry.health, attempt)
+        health, finding = judge(entry.health, attempt, self._rules.get(endpoint_id, NEVER))
         if health is not entry.health:
             self._entries.pop(endpoint_id, None)
             self._entries[endpoint_id] = _Entry(health, offset)
             self._changed[endpoint_id] = None
-        rule = self._rules.get(endpoint_id, NEVER)
-        reason = disable_reason(health, attempt, rule)
-        if reason is None or self._judged.get(endpoint_id) == attempt.epoch:
-            return None
-        self._judged[endpoint_id] = attempt.epoch
-        return Verdict(endpoint_id, attempt.epoch, reason)
+        return finding
 
     def changes(self) -> list[EndpointHealth]:
         """Return what has changed since the last ``settle``."""
@@ -145,9 +130,8 @@ class Book:
         while len(self._entries) > self._endpoints_max:
             self._forget(next(iter(self._entries)))
             self.complete = False
-        for known in (self._rules, self._judged):
-            for endpoint_id in known.keys() - self._entries.keys():
-                del known[endpoint_id]
+        for endpoint_id in self._rules.keys() - self._entries.keys():
+            del self._rules[endpoint_id]
 
     def _forget(self, endpoint_id: str) -> None:
         del self._entries[endpoint_id]

@@ -1,10 +1,11 @@
-"""One batch of attempts: log it, count it, disable what has failed too often, commit.
+"""One batch of attempts: log it, count it, disable what has failed too often, tell, commit.
 
-The order carries the guarantee. Rows first; an endpoint is disabled before its count is stored,
-because a count that is stored is never folded again; the commit comes last. Whatever a crash cuts
-off is done again by the next reader of the batch, and each step takes no notice of what it finds
-done: rows have derived ids, disabling asks for an active endpoint of that epoch, counts remember
-their offset.
+The order carries the guarantee. Rows first; an endpoint is disabled, and people are told, before
+its count is stored, because a count that is stored is never folded again; the commit comes last.
+Whatever a crash cuts off is done again by the next reader of the batch, and each step takes no
+notice of what it finds done: rows have derived ids, an endpoint that was disabled for this already
+is as good as disabled now, an announcement that is made again has the same id, counts remember
+their offset. People are told of an end after it is published, so that the endpoint itself is not.
 
 Counting starts anew for a partition, from nothing, when the offsets have: there is no committed one
 (a new group, a topic that was deleted and created again, for then Kafka drops the group's offsets),
@@ -26,17 +27,26 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from services.recorder import metrics
-from services.recorder.book import ENDPOINTS_MAX, Book, Verdict
+from services.recorder.announcing import of_exhausted, of_finding
+from services.recorder.book import ENDPOINTS_MAX, Book
 from services.recorder.patience import patiently
 from services.recorder.reading import Unreadable, read
-from shared.policy.health import NEVER, EndpointHealth, Rule
+from shared.models.attempts import Attempt
+from shared.models.operational import Announcement
+from shared.policy.health import NEVER, EndpointHealth, Finding, Rule
 from shared.storage.chunks import Logged
 
 INSERT_BYTES_MAX: Final = 8 * 1024 * 1024
 
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
 Disable = Callable[[str, int, str], Awaitable[object]]
-"""Disables an endpoint (id, epoch, reason) and returns when that is published; may raise Outage."""
+"""Disables an endpoint (id, epoch, reason) and returns when that is published; may raise Outage.
+
+Returns None when it is not disabled for that reason: deleted, enabled again, disabled by somebody.
+"""
+
+Announce = Callable[[Sequence[Announcement]], Awaitable[object]]
+"""Returns when the announcements are acknowledged; repeating them announces nothing new."""
 
 _log = structlog.get_logger("recorder")
 
@@ -108,6 +118,7 @@ class Recorder:
         log: Log,
         healths: Healths,
         disable: Disable,
+        announce: Announce,
         rules: Mapping[str, Rule],
         endpoints_max: int = ENDPOINTS_MAX,
     ) -> None:
@@ -115,6 +126,7 @@ class Recorder:
         self._log = log
         self._healths = healths
         self._disable = disable
+        self._announce = announce
         self._rules = rules
         self._endpoints_max = endpoints_max
         self._books: dict[TopicPartition, Book] = {}
@@ -161,10 +173,17 @@ class Recorder:
             book.learn(await patiently(lambda: self._healths.of_endpoints(unknown)))
         if without := book.without_rule(attempts):
             book.set_rules(await patiently(lambda: self._rules_of(without)))
+        announcements: list[Announcement] = []
         for one in reads:
-            verdict = book.fold(one.offset, one.attempt)
-            if verdict is not None:
-                await self._carry_out(verdict)
+            finding = book.fold(one.offset, one.attempt)
+            if finding is not None and await self._holds(finding, one.attempt):
+                announcements.append(of_finding(finding, one.attempt))
+            exhausted = of_exhausted(one.attempt)
+            if exhausted is not None:
+                announcements.append(exhausted)
+        if announcements:
+            await self._announce(announcements)
+            metrics.count_announced(announcements)
         if changes := book.changes():
             await patiently(lambda: self._healths.save(changes))
             metrics.HEALTH_WRITES.inc(len(changes))
@@ -207,14 +226,17 @@ class Recorder:
             for endpoint_id in endpoint_ids
         }
 
-    async def _carry_out(self, verdict: Verdict) -> None:
-        disabled = await patiently(
-            lambda: self._disable(verdict.endpoint_id, verdict.epoch, verdict.reason)
-        )
-        if disabled is None:
-            return  # deleted, enabled again, or disabled already
-        metrics.DISABLED.labels(verdict.reason).inc()
-        _log.warning("endpoint_disabled", endpoint_id=verdict.endpoint_id, reason=verdict.reason)
+    async def _holds(self, finding: Finding, attempt: Attempt) -> bool:
+        """Disable the endpoint where that follows; returns whether people are to be told."""
+        reason = finding.reason
+        if reason is None:
+            return True
+        endpoint_id, epoch = attempt.endpoint_id, attempt.epoch
+        if await patiently(lambda: self._disable(endpoint_id, epoch, reason)) is None:
+            return False
+        metrics.DISABLED.labels(reason).inc()
+        _log.warning("endpoint_disabled", endpoint_id=endpoint_id, reason=reason)
+        return True
 
     async def _commit(self, fetched: Fetched) -> bool:
         offsets = {tp: records[-1].offset + 1 for tp, records in fetched.items()}

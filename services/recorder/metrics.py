@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from shared.models.operational import Announcement
 
 ROWS = Counter(
     "hooklane_recorder_rows_total",
@@ -25,3 +30,12 @@ REJECTED = Counter(
     ["result"],
 )
 DISABLED = Counter("hooklane_recorder_disabled_total", "Endpoints disabled, by reason", ["reason"])
+ANNOUNCED = Counter(
+    "hooklane_recorder_announced_total", "Operational events published, by type", ["type"]
+)
+
+
+def count_announced(announcements: Iterable[Announcement]) -> None:
+    """Count operational events that were published."""
+    for name, number in Counts(one.type for one in announcements).items():
+        ANNOUNCED.labels(name).inc(number)

@@ -1,8 +1,9 @@
-"""Copies of rejected events, so that the API can show them: one batch at a time.
+"""Copies of rejected events, so that the API can show them and people are told: batch by batch.
 
 Reads on in a group of its own, so that a flood of rejections delays no row of the delivery log. A
-batch is committed when its copies are stored; their ids derive from where the events were, so what
-is read again is there already. Must not import adapters: they come in as ports.
+batch is committed when its copies are stored and announced; their ids derive from where the events
+were, so what is read again is there already, and is announced as the same operational event. Must
+not import adapters: they come in as ports.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from services.recorder import metrics
+from services.recorder.announcing import of_rejected
+from services.recorder.handler import Announce
 from services.recorder.patience import patiently
 from shared.models.rejected import Rejected, read_rejected
 
@@ -42,15 +45,20 @@ class Copies(Protocol):
 class Rejections:
     """Copies what is on ``events.rejected``."""
 
-    def __init__(self, *, group: Group, copies: Copies) -> None:
+    def __init__(self, *, group: Group, copies: Copies, announce: Announce) -> None:
         self._group = group
         self._copies = copies
+        self._announce = announce
 
     async def handle(self, fetched: Fetched) -> None:
-        """Copy a batch and commit it; outages are waited out."""
+        """Copy a batch, announce and commit it; outages are waited out."""
         records = [record for batch in fetched.values() for record in batch]
         copies = [copy for record in records if (copy := _copy_of(record)) is not None]
         await patiently(partial(self._copies.insert, copies))
+        announcements = [told for copy in copies if (told := of_rejected(copy)) is not None]
+        if announcements:
+            await self._announce(announcements)
+            metrics.count_announced(announcements)
         metrics.REJECTED.labels("copied").inc(len(copies))
         metrics.REJECTED.labels("nobodys").inc(len(records) - len(copies))
         await self._group.commit({tp: batch[-1].offset + 1 for tp, batch in fetched.items()})

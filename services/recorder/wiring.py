@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from services.recorder.handler import Recorder
+from services.recorder.handler import Announce, Recorder
 from services.recorder.patience import patiently
 from services.recorder.rejections import Rejections
 from shared.config import Settings
@@ -16,6 +17,7 @@ from shared.kafka import salvage
 from shared.kafka.member import Fetch, GroupMember
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
+from shared.models.operational import OPERATIONAL_HEADER, Announcement, encode_announcement
 from shared.policy.health import rule_of
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
@@ -26,7 +28,7 @@ from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.rejected import RejectedStore
-from shared.topics import ATTEMPTS, ENDPOINTS, REJECTED
+from shared.topics import ATTEMPTS, ENDPOINTS, EVENTS, REJECTED
 
 SERVICE = "recorder"
 
@@ -40,6 +42,7 @@ FETCH: Final = Fetch(
     partition_bytes_max=1024 * 1024,
 )
 BATCH_REJECTED_MAX: Final = 200
+_OURS: Final = ((OPERATIONAL_HEADER, b"1"),)
 FETCH_REJECTED: Final = Fetch(bytes_min=1, wait_ms=500, partition_bytes_max=1024 * 1024)
 
 
@@ -52,7 +55,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         client_id=f"hooklane-{SERVICE}-{settings.instance or 'x'}",
     )
     recorder, member = _build(settings, runtime, mongo, publisher)
-    rejections, other = _build_rejections(settings, runtime, mongo)
+    rejections, other = _build_rejections(settings, runtime, mongo, publisher)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_serve(recorder, member, runtime, mongo))
@@ -88,7 +91,7 @@ async def _copy(rejections: Rejections, member: GroupMember, runtime: Runtime) -
 
 
 def _build_rejections(
-    settings: Settings, runtime: Runtime, mongo: Mongo
+    settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
 ) -> tuple[Rejections, GroupMember]:
     member = GroupMember(
         settings=settings,
@@ -99,7 +102,23 @@ def _build_rejections(
         beat=runtime.beat,
     )
     copies = RejectedStore(mongo, retention_days=settings.log_retention_days)
-    return Rejections(group=member, copies=copies), member
+    announce = _announcer(settings, publisher)
+    return Rejections(group=member, copies=copies, announce=announce), member
+
+
+def _announcer(settings: Settings, publisher: Publisher) -> Announce:
+    """Return what puts operational events where producers put theirs, marked as ours."""
+    topic = topic_name(settings, EVENTS)
+
+    async def announce(announcements: Sequence[Announcement]) -> None:
+        await publisher.publish(
+            [
+                Record(topic, one.workspace_id.encode(), encode_announcement(one), _OURS)
+                for one in announcements
+            ]
+        )
+
+    return announce
 
 
 def _build(
@@ -128,6 +147,7 @@ def _build(
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
         healths=HealthStore(mongo),
         disable=endpoints.disable,
+        announce=_announcer(settings, publisher),
         rules={name: rule_of(profile.health) for name, profile in profiles.items()},
     )
     return recorder, member

@@ -7,7 +7,9 @@ alias and ``*`` is matched once. Channels and filters are asked for each event, 
 endpoints that subscribed its type; an event whose type nobody restricts costs nothing more.
 
 A pattern (``qr.*``) subscribes every type below it, however deep, by their canonical names and by
-their aliases. Pure: no I/O; whoever reads the topic calls ``apply``.
+their aliases. Operational events are matched by their very name only.
+
+Pure: no I/O; whoever reads the topic calls ``apply``.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState, decode_state
+from shared.models.operational import OPERATIONAL
 from shared.policy.filters import Filter, read_filter
 from shared.profiles.profile import ALL_EVENTS, PATTERN_END, Profile
 
@@ -96,6 +99,8 @@ def _whole(digits: str) -> int | float:
 
 def names_of(profile: Profile, event_type: str) -> tuple[str, ...]:
     """Return every name by which an endpoint of ``profile`` can be subscribed to a type."""
+    if event_type in OPERATIONAL:
+        return (event_type,)
     canonical = profile.canonical(event_type)
     aliases = (alias for alias, target in profile.events.aliases.items() if target == canonical)
     names = (canonical, *aliases)
@@ -180,7 +185,8 @@ class Registry:
     def _audience(self, workspace: _Workspace, event_type: str) -> _Audience:
         """Put together who subscribed a canonical type, each once."""
         subscribers: dict[str, EndpointState] = {}
-        for name in (event_type, *_patterns(event_type), ALL_EVENTS):
+        wider = () if event_type in OPERATIONAL else (*_patterns(event_type), ALL_EVENTS)
+        for name in (event_type, *wider):
             subscribers |= workspace.by_type.get(name, {})
         choices = self._choices
         choosy = tuple(

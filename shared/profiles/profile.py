@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from shared.models.endpoints import TypeNames
+from shared.models.operational import OPERATIONAL
 from shared.topics import Tier, Tiers, duration_ms
 
 ALL_EVENTS: Final = "*"
@@ -136,6 +137,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def unknown_reason(self, event_type: str) -> str | None:
         """Return why ``event_type`` cannot be used here, with a suggestion, or None if it can."""
+        if event_type in OPERATIONAL:
+            return None
         if event_type in self.events.types or event_type in self.events.aliases:
             if self.canonical(event_type) not in self.events.archived:
                 return None
@@ -145,9 +148,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.events.open:
             return None
         names = [name for name in self.names() if self.canonical(name) not in self.events.archived]
-        near = difflib.get_close_matches(event_type, names, n=1)
+        near = difflib.get_close_matches(event_type, [*names, *OPERATIONAL], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
         return f"unknown event type {event_type!r}{hint}"
+
+    def publication_problem(self, event_type: str) -> str | None:
+        """Return why nobody can publish events of ``event_type``, or None if they can."""
+        if event_type in OPERATIONAL:
+            return f"{event_type!r} is an operational event: Hooklane alone sends it"
+        problem = self.unknown_reason(event_type)
+        if problem is None and self.canonical(event_type) == self.events.ping:
+            return f"{self.events.ping!r} is sent by the ping call only"
+        return problem
 
     def extended(self, own: Iterable[TypeNames]) -> Profile:
         """Return the profile of a workspace that has event types of its ``own`` besides.
@@ -171,7 +183,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return msgspec.structs.replace(self, events=catalogue)
 
     def subscription_problem(self, name: str) -> str | None:
-        """Return why nobody can subscribe to ``name``: a type, an alias, a pattern or ``*``."""
+        """Return why nobody can subscribe to ``name``: a type, an alias, a pattern or ``*``.
+
+        Operational events have no pattern: they are subscribed by name.
+        """
         if name == ALL_EVENTS:
             return None
         if not name.endswith(PATTERN_END):
@@ -257,6 +272,8 @@ def _catalogue_problems(catalogue: Catalogue) -> Iterable[str]:
     for name in (*catalogue.types, *catalogue.aliases, catalogue.ping):
         if not is_event_type(name):
             yield f"events: {name!r} is not an event type such as 'order.created'"
+        if name in OPERATIONAL:
+            yield f"events: {name!r} is the name of an operational event; choose another one"
     for alias, target in catalogue.aliases.items():
         if target not in catalogue.types or alias in catalogue.types:
             yield f"events.aliases: {alias!r} must name a listed type and not be one itself"

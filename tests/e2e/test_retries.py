@@ -101,15 +101,25 @@ async def test_every_kind_of_failure_is_tried_again(
 
 
 async def test_retry_after_is_honoured(hooklane: Hooklane, receiver: ScriptedReceiver) -> None:
-    """A receiver that asks for two seconds gets them, though the schedule says a quarter of one."""
+    """A receiver that asks for two seconds gets them, though the schedule says a quarter of one.
+
+    It asks for all requests: an event that comes meanwhile waits as well, and others' do not.
+    """
     workspace = await hooklane.workspace(FAST)
     receiver.script("/", failing(503, retry_after=str(RETRY_AFTER_S)), OK)
     await workspace.create(receiver.url("/"))
+    await workspace.create(receiver.url("/other"))
     await hooklane.publish(workspace.event("qr.created", "evt_later"))
-    attempts = await receiver.arrived("/", 2)
-    assert [request.attempt for request in attempts] == [1, 2]
-    (waited_s,) = waits_s(attempts)
-    assert waited_s >= RETRY_AFTER_S
+    await receiver.arrived("/", 1)
+    await hooklane.publish(workspace.event("qr.created", "evt_meanwhile"))
+    await receiver.got("/other", "evt_meanwhile")
+    assert len(receiver.at("/")) == 1
+    first, *others = await receiver.arrived("/", 3)
+    attempts = sorted((request.event_id, request.attempt) for request in others)
+    assert attempts == [("evt_later", 2), ("evt_meanwhile", 1)]
+    for request in others:
+        (waited_s,) = waits_s([first, request])
+        assert waited_s >= RETRY_AFTER_S
 
 
 async def test_gone_disables_at_once(hooklane: Hooklane, receiver: ScriptedReceiver) -> None:

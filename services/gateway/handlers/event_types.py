@@ -27,6 +27,7 @@ from services.gateway.schemas import (
 )
 from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.management import OwnType, Workspace
+from shared.models.operational import OPERATIONAL
 from shared.profiles.profile import Profile, is_event_type
 
 TYPES_MAX: Final = 200
@@ -34,13 +35,16 @@ ALIASES_MAX: Final = 10
 EXAMPLE_BYTES_MAX: Final = 4_096
 CHANGE_TRIES_MAX: Final = 5
 
-_PRODUCTS: Final = "is an event type of the product; only the workspace's own can be changed"
+_NOT_OWN: Final = (
+    "is an event type of the product or of Hooklane; only the workspace's own can be changed"
+)
 
 
 async def catalogue(ports: Ports, caller: Caller) -> list[EventType]:
-    """Return the workspace's event types, the product's first."""
+    """Return the workspace's event types: the product's, its own, the operational ones."""
     workspace, product = await _workspace(ports, caller)
-    return [*_products(product), *(own_type_of(one) for one in workspace.types)]
+    own = (own_type_of(one) for one in workspace.types)
+    return [*_products(product), *own, *_operational()]
 
 
 async def get(ports: Ports, caller: Caller, name: str) -> EventType:
@@ -77,8 +81,8 @@ async def change(ports: Ports, caller: Caller, name: str, wanted: UpdateEventTyp
     changed: list[OwnType] = []
 
     def with_change(workspace: Workspace, product: Profile) -> tuple[OwnType, ...]:
-        if name in product.names():
-            raise Conflict(f"{name!r} {_PRODUCTS}")
+        if name in product.names() or name in OPERATIONAL:
+            raise Conflict(f"{name!r} {_NOT_OWN}")
         current = next((one for one in workspace.types if name in (one.name, *one.aliases)), None)
         if current is None:
             raise _not_found(name)
@@ -140,6 +144,11 @@ def _products(product: Profile) -> Iterable[EventType]:
         yield EventType(type=name, description=description, aliases=others)
 
 
+def _operational() -> Iterable[EventType]:
+    for name, description in OPERATIONAL.items():
+        yield EventType(type=name, description=description, aliases=[], operational=True)
+
+
 async def _change(
     ports: Ports, caller: Caller, with_change: Callable[[Workspace, Profile], tuple[OwnType, ...]]
 ) -> None:
@@ -162,7 +171,7 @@ async def _workspace(ports: Ports, caller: Caller) -> tuple[Workspace, Profile]:
 
 def _taken(workspace: Workspace, product: Profile) -> set[str]:
     own = (name for one in workspace.types for name in (one.name, *one.aliases))
-    return {*product.names(), *own}
+    return {*product.names(), *own, *OPERATIONAL}
 
 
 def _check(one: OwnType) -> None:

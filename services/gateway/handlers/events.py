@@ -142,15 +142,12 @@ def _check(caller: Caller, event: Event) -> None:
         raise Poison(
             "workspace_id is not that of your credential; leave it out", field="workspace_id"
         )
-    problem = profile.unknown_reason(event.type)
+    problem = profile.publication_problem(event.type)
     if problem is not None:
         raise Poison(problem, field="type")
-    event_type = profile.canonical(event.type)
-    if event_type == profile.events.ping:
-        raise Poison(f"{event_type!r} is sent by the ping call only", field="type")
     Envelope(profile).render(
         event_id=event.id,
-        event_type=event_type,
+        event_type=profile.canonical(event.type),
         created=event.created,
         workspace_id=event.workspace_id,
         data=event.data,

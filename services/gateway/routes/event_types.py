@@ -28,7 +28,7 @@ _PATH: Final = "/event-types/{event_type:str}"
     "/event-types",
     tags=["Event types"],
     summary="List the event types",
-    description="Those of the product first, then the workspace's own.",
+    description="Those of the product first, then the workspace's own, then the operational ones.",
     opt={SCOPE: WEBHOOKS_READ},
     responses=errors(),
 )

@@ -110,10 +110,18 @@ class EndpointStore:
         return await self._publishing.republish(half) is not None
 
     async def disable(self, endpoint_id: str, epoch: int, reason: str) -> Endpoint | None:
-        """Disable an endpoint that is active in this ``epoch``; None when it is not."""
+        """Disable an endpoint that is active in this ``epoch``.
+
+        Returns it as it is disabled for this reason, also when an earlier call has done so: its
+        caller may have been cut off. None when it is deleted, enabled again, or disabled otherwise.
+        """
         where = {"_id": endpoint_id, "active": True, "epoch": epoch}
         change = {"active": False, "disabled_reason": reason, "updated_ms": self._now_ms()}
-        return await self._publishing.change(where, {"$set": change})
+        disabled = await self._publishing.change(where, {"$set": change})
+        if disabled is not None:
+            return disabled
+        done = {"_id": endpoint_id, "active": False, "epoch": epoch, "disabled_reason": reason}
+        return await self._publishing.republish({**VISIBLE, **done})
 
     async def sweep(self, *, everything: bool = False) -> int:
         """Publish what others began and did not finish; see ``Publishing.sweep``."""

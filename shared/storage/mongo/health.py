@@ -4,7 +4,7 @@ A document is the fold (``shared.policy.health``) over one endpoint's attempts u
 ``partition``. Records at or before it are never folded again, so that reading a part of the topic
 twice changes nothing. Endpoints that never failed have no document.
 
-    {_id: endpoint id, failures, first_failure_ms, epoch, partition, offset, healthy_at?}
+    {_id: endpoint id, failures, first_failure_ms, epoch, told, partition, offset, healthy_at?}
 
 A document of a healthy endpoint only keeps older failures from being counted again; it goes when
 Kafka has forgotten them too (``HEALTHY_KEPT_S`` after ``healthy_at``).

@@ -16,7 +16,7 @@ from tests.integration.gateway.test_rejected import put_aside
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("api.md", "publishing.md", "webhooks.md", "signing.md")
+PAGES = ("api.md", "publishing.md", "webhooks.md", "signing.md", "health.md")
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -78,7 +78,9 @@ def shown_in(expected: Any, found: Any) -> bool:
     return bool(shape(expected) == shape(found))
 
 
-@pytest.mark.parametrize("pages", [("api.md", "publishing.md"), ("webhooks.md",), ("signing.md",)])
+@pytest.mark.parametrize(
+    "pages", [("api.md", "publishing.md"), ("webhooks.md",), ("signing.md", "health.md")]
+)
 async def test_the_examples_of_the_pages_work(
     gateway: Gateway, qr3: Tenant, make_tenant: MakeTenant, pages: tuple[str, ...]
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from shared.models.endpoints import EndpointState, decode_state
+from shared.models.operational import OPERATIONAL
 from shared.signing.keyring import Keyring
 from shared.topics import ENDPOINTS
 from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
@@ -292,4 +293,4 @@ async def test_the_event_types_are_listed_with_their_aliases(gateway: Gateway, q
 
     types = {item["type"]: item["aliases"] for item in answer.json()["data"]}
     assert types["qr.scanned"] == ["scan.created"]
-    assert len(types) == 7
+    assert len(types) == 7 + len(OPERATIONAL)

@@ -120,6 +120,8 @@ async def test_disabling_counts_only_in_the_epoch_it_was_decided_in(
     assert await endpoints.disable(created.id, created.epoch + 1, "10 failures") is None
     disabled = await endpoints.disable(created.id, created.epoch, "10 failures")
     assert await endpoints.disable(created.id, created.epoch, "again") is None
+    repeated = await endpoints.disable(created.id, created.epoch, "10 failures")
+    assert repeated == disabled, "whoever was cut off before it heard of it hears of it now"
 
     assert disabled is not None
     assert not disabled.active

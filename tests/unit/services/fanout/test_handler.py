@@ -23,6 +23,7 @@ from shared.models.endpoints import (
     WorkspaceState,
     encode_state,
 )
+from shared.models.operational import OPERATIONAL_HEADER
 from shared.models.rejected import (
     CUT_HEADER,
     FIELD_HEADER,
@@ -172,6 +173,21 @@ def test_an_alias_is_delivered_under_the_canonical_name() -> None:
         assert meta_of(follow).event_type == "qr.scanned"
 
 
+def test_what_hooklane_itself_tells_reaches_who_has_named_it() -> None:
+    told = record(event(type="endpoint.disabled"), headers=((OPERATIONAL_HEADER, b"1"),))
+    named, everything = endpoint("wh_1", "endpoint.disabled"), endpoint("wh_2", "*")
+    (follow,) = planner(named, everything).plan([told])
+
+    assert follow.key == b"wh_1"
+    assert meta_of(follow).event_type == "endpoint.disabled"
+
+
+def test_the_mark_of_what_hooklane_tells_opens_no_other_type() -> None:
+    follow = rejected(event(type="webhook.ping"), headers=((OPERATIONAL_HEADER, b"1"),))
+
+    assert "ping call only" in header(follow, REASON_HEADER).decode()
+
+
 def test_an_event_that_nobody_subscribed_leads_to_nothing() -> None:
     assert planner(endpoint("wh_1", "qr.created")).plan([record(event())]) == []
 
@@ -218,6 +234,7 @@ def test_a_rejected_record_is_kept_byte_for_byte_with_the_reason_and_its_origin(
         (event(workspace_id="ws_retired"), "unknown workspace", "workspace_id"),
         (event(workspace_id="wh_1"), "unknown workspace", "workspace_id"),
         (event(type="webhook.ping"), "sent by the ping call only", "type"),
+        (event(type="endpoint.failing"), "Hooklane alone sends it", "type"),
         (event(type="*"), "is not an event type", "type"),
         (event(type="\ud800"), "is not an event type", "type"),
         (event(workspace_id="\ud800"), "unknown workspace '\\ud800'", "workspace_id"),

@@ -17,6 +17,7 @@ from services.gateway.handlers import accounts, event_types, events
 from services.gateway.handlers.events import Posted
 from services.gateway.ports import Ports
 from shared.models.errors import Conflict, NotFound, Outage, Poison
+from shared.models.operational import OPERATIONAL
 from tests.unit.services.gateway.fakes import MemorySink, MemoryWorkspaces, origin, ports
 
 
@@ -67,7 +68,8 @@ async def test_a_type_is_shown_with_what_it_was_made_of(world: World) -> None:
 
     listed = await event_types.catalogue(world.ports, await world.caller())
     by_alias = await event_types.get(world.ports, await world.caller(), "order.new")
-    assert listed[-1] == by_alias == made
+    assert by_alias == made
+    assert made in listed
     assert (made.example, made.own, made.archived) == ({"n": 1}, True, False)
     assert {one.type for one in listed if not one.own} >= {"qr.scanned", "webhook.ping"}
 
@@ -111,7 +113,9 @@ async def test_an_alias_cannot_be_taken_away(world: World) -> None:
     assert (await world.change("a.b", aliases=["a.c", "a.d"])).aliases == ["a.c", "a.d"]
 
 
-@pytest.mark.parametrize("name", ["qr.scanned", "scan.created", "webhook.ping", "a.b", "a.c"])
+@pytest.mark.parametrize(
+    "name", ["qr.scanned", "scan.created", "webhook.ping", "a.b", "a.c", "endpoint.failing"]
+)
 async def test_a_name_that_is_taken_is_refused(world: World, name: str) -> None:
     await world.create("a.b", aliases=["a.c"])
     await world.create("x.y")
@@ -127,6 +131,8 @@ async def test_a_name_that_is_taken_is_refused(world: World, name: str) -> None:
 async def test_the_products_types_stay_as_they_are(world: World) -> None:
     with pytest.raises(Conflict, match="product"):
         await world.change("qr.scanned", archived=True)
+    with pytest.raises(Conflict, match="Hooklane"):
+        await world.change("endpoint.failing", archived=True)
     with pytest.raises(NotFound):
         await world.change("nope", archived=True)
     with pytest.raises(NotFound):
@@ -194,3 +200,12 @@ def test_what_is_absent_from_a_change_stays() -> None:
     assert all(
         getattr(UpdateEventType(), name) is UNSET for name in UpdateEventType.__struct_fields__
     )
+
+
+async def test_what_hooklane_itself_sends_is_in_the_catalogue(world: World) -> None:
+    listed = await event_types.catalogue(world.ports, await world.caller())
+    shown = await event_types.get(world.ports, await world.caller(), "endpoint.failing")
+
+    assert [one.type for one in listed if one.operational] == list(OPERATIONAL)
+    assert shown.operational
+    assert not shown.own

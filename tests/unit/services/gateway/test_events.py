@@ -106,6 +106,7 @@ def test_data_keeps_the_callers_bytes() -> None:
         (b'{"type":"qr.scanned","data":[]}', "data", "JSON object"),
         (b'{"type":"qr.scaned","data":{}}', "type", "did you mean 'qr.scanned'"),
         (b'{"type":"webhook.ping","data":{}}', "type", "ping call only"),
+        (b'{"type":"endpoint.failing","data":{}}', "type", "Hooklane alone sends it"),
         (b'{"type":"qr.scanned","data":{"n":12345678901234567890}}', "data", "cannot be sent"),
         (b'{"type":"qr.scanned","data":{"n":1e400}}', "data", "cannot be sent"),
         (b'{"type":"qr.scanned","data":{}', None, "JSON"),

@@ -8,6 +8,7 @@ from aiokafka.structs import ConsumerRecord
 
 from shared.models.attempts import Attempt, Status, encode_attempt
 from shared.models.errors import Outage
+from shared.models.operational import Announcement, encode_announcement
 from shared.policy.health import EndpointHealth
 from shared.storage.chunks import Logged
 
@@ -84,6 +85,7 @@ class Store:
         self.healths: dict[str, EndpointHealth] = {}
         self.profile_of: dict[str, str] = {}
         self.disabled: dict[str, str] = {}
+        self.announced: dict[str, bytes] = {}
         self.committed_offsets: dict[TopicPartition, int] = {}
         self.calls: list[str] = []
         self.calls_left: int | None = None
@@ -132,11 +134,17 @@ class Store:
         self._before("profiles")
         return {name: self.profile_of[name] for name in endpoint_ids if name in self.profile_of}
 
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        self._before("announce")
+        for one in announcements:
+            value = encode_announcement(one)
+            assert self.announced.setdefault(one.id, value) == value, "one id, one event"
+        self._after()
+
     async def disable(self, endpoint_id: str, epoch: int, reason: str) -> object:
         self._before("disable")
-        if endpoint_id in self.disabled:
+        if self.disabled.setdefault(endpoint_id, reason) != reason:
             return None
-        self.disabled[endpoint_id] = reason
         self._after()
         return endpoint_id, epoch
 

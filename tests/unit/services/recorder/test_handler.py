@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.recorder import handler, patience
+from services.recorder.announcing import of_exhausted, of_finding
 from services.recorder.book import ENDPOINTS_MAX
 from services.recorder.handler import Recorder
 from shared.models.attempts import Attempt, encode_attempt
-from shared.policy.health import HEALTHY, EndpointHealth, Health, Rule, disable_reason, step
+from shared.policy.health import HEALTHY, EndpointHealth, Health, Rule, judge
 from tests.unit.services.recorder.kit import (
     NOON_MS,
     PARTITION,
@@ -35,6 +37,7 @@ def recorder_of(store: Store, *, endpoints_max: int = ENDPOINTS_MAX) -> Recorder
         log=store,
         healths=store,
         disable=store.disable,
+        announce=store.announce,
         rules=RULES,
         endpoints_max=endpoints_max,
     )
@@ -50,19 +53,24 @@ async def handle(store: Store, *attempts: Attempt) -> None:
     await recorder_of(store).handle({PARTITION: records(attempts)})
 
 
+def told(store: Store) -> list[str]:
+    """Return the types of the operational events that were published."""
+    return [msgspec.json.decode(value)["type"] for value in store.announced.values()]
+
+
 def failures(count: int, **given: Any) -> list[Attempt]:
     return [attempt("failed", event_id=f"evt_{n}", **given) for n in range(count)]
 
 
-async def test_rows_first_then_disabling_then_the_count_and_the_commit_last() -> None:
+async def test_rows_first_then_disabling_and_telling_then_the_count_and_the_commit_last() -> None:
     store = store_of("wh_1")
     store.committed_offsets[PARTITION] = 0
     await handle(store, *failures(3))
 
-    steps = [call for call in store.calls if call in {"insert", "disable", "save", "commit"}]
-    assert steps == ["insert", "disable", "save", "commit"]
+    steps = [call for call in store.calls if call not in {"of_partition", "profiles", "committed"}]
+    assert steps == ["insert", "disable", "announce", "save", "commit"]
     assert store.disabled == {"wh_1": "consecutive_failures"}
-    assert store.healths["wh_1"].health == Health(3, NOON_MS, 1)
+    assert store.healths["wh_1"].health == Health(3, NOON_MS, 1, told=100)
     assert store.committed_offsets == {PARTITION: 3}
 
 
@@ -104,6 +112,7 @@ async def test_an_endpoint_that_somebody_else_has_disabled_is_not_counted_as_our
 
     assert store.calls.count("disable") == 1
     assert "endpoint_disabled" not in [line["event"] for line in logs]
+    assert "endpoint.disabled" not in told(store)
     assert (REGISTRY.get_sample_value("hooklane_recorder_disabled_total", reason) or 0.0) == before
 
 
@@ -225,7 +234,7 @@ histories = st.lists(
     st.tuples(
         endpoints,
         st.sampled_from(["failed", "failed", "failed", "success", "discarded"]),
-        st.sampled_from([None, None, None, None, None, "gone"]),
+        st.sampled_from([None, None, None, "exhausted", "exhausted", "gone"]),
         st.sampled_from([1, 1, 1, 2]),
     ),
     min_size=1,
@@ -247,17 +256,33 @@ def attempts_of(history: list[tuple[str, Any, str | None, int]]) -> list[Attempt
     ]
 
 
-def expected_of(attempts: Sequence[Attempt]) -> tuple[dict[str, Health], dict[str, str]]:
-    """Return the failing endpoints and the disabled ones, counted one by one without a crash."""
+class Expected(NamedTuple):
+    """What attempts lead to that are counted one by one, without a crash."""
+
+    failing: dict[str, Health]
+    disabled: dict[str, str]
+    announced: set[str]
+
+
+def expected_of(attempts: Sequence[Attempt]) -> Expected:
     healths: dict[str, Health] = {}
     disabled: dict[str, str] = {}
+    announced: set[str] = set()
     for one in attempts:
-        health = step(healths.get(one.endpoint_id, HEALTHY), one)
-        healths[one.endpoint_id] = health
-        reason = disable_reason(health, one, RULES["three"])
-        if reason is not None:
-            disabled.setdefault(one.endpoint_id, reason)
-    return {name: health for name, health in healths.items() if health.failures}, disabled
+        before = healths.get(one.endpoint_id, HEALTHY)
+        healths[one.endpoint_id], finding = judge(before, one, RULES["three"])
+        exhausted = of_exhausted(one)
+        if exhausted is not None:
+            announced.add(exhausted.id)
+        if finding is None:
+            continue
+        if finding.reason is not None:
+            first = disabled.setdefault(one.endpoint_id, finding.reason)
+            if first != finding.reason:
+                continue
+        announced.add(of_finding(finding, one).id)
+    failing = {name: health for name, health in healths.items() if health.failures}
+    return Expected(failing, disabled, announced)
 
 
 async def run_with_crashes(
@@ -298,11 +323,12 @@ def test_crashes_anywhere_lose_no_row_and_count_no_failure_twice(
     store = store_of("wh_1", "wh_2", "wh_3")
     asyncio.run(run_with_crashes(store, attempts, crashes, sizes, most))
 
-    failing, disabled = expected_of(attempts)
+    failing, disabled, announced = expected_of(attempts)
     assert sorted(store.rows.values()) == sorted(map(encode_attempt, attempts))
     counted = {name: one.health for name, one in store.healths.items() if one.health.failures}
     assert counted == failing
     assert store.disabled == disabled
+    assert store.announced.keys() == announced
 
 
 @settings(max_examples=100, deadline=None)
@@ -322,7 +348,8 @@ def test_reading_again_from_any_earlier_offset_leads_to_the_same_counts(
         await recorder_of(store).handle({PARTITION: log[again_from:]})
 
     asyncio.run(read_twice())
-    failing, _ = expected_of(attempts)
+    failing, _, announced = expected_of(attempts)
+    assert store.announced.keys() == announced
     counted = {name: one.health for name, one in store.healths.items() if one.health.failures}
     assert counted == failing
 

@@ -3,14 +3,17 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.models.attempts import Attempt
+from shared.models.operational import OPERATIONAL
 from shared.policy.health import (
     HEALTHY,
     NEVER,
     Health,
     Rule,
     disable_reason,
+    judge,
     rule_of,
     step,
 )
@@ -164,3 +167,95 @@ def test_only_what_changes_the_count_makes_a_new_value(
         stepped = step(health, one)
         assert (stepped is health) == (stepped == health)
         health = stepped
+
+
+def judged(
+    attempts: list[Attempt], rule: Rule = TEN
+) -> tuple[Health, list[tuple[str, int, int | str | None]]]:
+    """Return the health in the end, and each finding: its kind, failures, and percent or reason."""
+    health = HEALTHY
+    found: list[tuple[str, int, int | str | None]] = []
+    for one in attempts:
+        health, finding = judge(health, one, rule)
+        if finding is not None:
+            what = finding.percent or finding.reason
+            found.append((finding.kind, finding.run.failures, what))
+    return health, found
+
+
+def test_people_are_warned_at_50_70_and_90_percent_and_told_of_the_end_once() -> None:
+    assert judged([attempt("failed")] * 15)[1] == [
+        ("failing", 5, 50),
+        ("failing", 7, 70),
+        ("failing", 9, 90),
+        ("disabled", 10, "consecutive_failures"),
+    ]
+
+
+def test_a_rule_of_days_warns_by_time() -> None:
+    day_ms = 86_400_000
+    halves = [attempt("failed", at_ms=NOON_MS + n * day_ms // 2) for n in range(11)]
+
+    assert judged(halves, FIVE_DAYS)[1] == [
+        ("failing", 6, 50),
+        ("failing", 8, 70),
+        ("failing", 10, 90),
+        ("disabled", 11, "consecutive_failures"),
+    ]
+
+
+def test_a_run_that_comes_far_in_one_step_is_warned_of_once() -> None:
+    assert judged([attempt("failed")] * 3, Rule(failures_max=3))[1] == [
+        ("failing", 2, 50),
+        ("disabled", 3, "consecutive_failures"),
+    ]
+    assert judged([attempt("failed")], Rule(failures_max=1))[1] == [
+        ("disabled", 1, "consecutive_failures")
+    ]
+
+
+def test_where_nothing_disables_nobody_is_warned() -> None:
+    assert judged([attempt("failed")] * 99, NEVER)[1] == []
+
+
+def test_the_first_success_after_a_warning_is_a_recovery() -> None:
+    run = [attempt("failed")] * 5
+    assert judged([*run, attempt("success"), attempt("success")])[1] == [
+        ("failing", 5, 50),
+        ("recovered", 5, None),
+    ]
+    assert judged([*run[:4], attempt("success")])[1] == []
+
+
+def test_a_success_after_it_was_enabled_again_is_a_recovery_and_a_late_one_is_not() -> None:
+    gone = attempt("failed", reason="gone")
+    assert judged([gone, attempt("success", epoch=1)])[1] == [("disabled", 1, "gone")]
+    for failures in (0, 3):
+        again = [attempt("failed", epoch=2)] * failures
+        assert judged([gone, *again, attempt("success", epoch=2)])[1] == [
+            ("disabled", 1, "gone"),
+            ("recovered", failures or 1, None),
+        ]
+
+
+def test_after_it_was_enabled_again_warnings_and_the_end_begin_anew() -> None:
+    first = [attempt("failed")] * 10
+    second = [attempt("failed", epoch=2)] * 10
+
+    assert judged([*first, *second])[1] == 2 * judged(first)[1]
+
+
+@pytest.mark.parametrize("event_type", OPERATIONAL)
+def test_failing_to_deliver_what_is_told_counts_and_warns_nobody(event_type: str) -> None:
+    told = attempt("failed", event_type=event_type)
+
+    assert judged([told] * 9) == (Health(9, NOON_MS, 1), [])
+    assert judged([told] * 10)[1] == [("disabled", 10, "consecutive_failures")]
+    assert judged([*[told] * 7, attempt("failed")])[1] == [("failing", 8, 70)]
+
+
+@given(attempts_of)
+def test_judging_counts_as_stepping_does(attempts: list[Attempt]) -> None:
+    health, _ = judged(attempts)
+
+    assert replace(health, told=0) == fold(attempts)

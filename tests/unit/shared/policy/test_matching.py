@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
 
 from shared.models.endpoints import EndpointState, TypeNames, WorkspaceState, encode_state
+from shared.models.operational import OPERATIONAL
 from shared.policy import matching
 from shared.policy.explaining import explain
 from shared.policy.matching import Registry, names_of
@@ -72,6 +73,30 @@ def test_a_star_subscribes_everything() -> None:
     assert matched(made) == ["wh_1"]
     assert matched(made, "qr.created") == ["wh_1", "wh_2"]
     assert matched(made, "invented.later") == ["wh_1"]
+
+
+@pytest.mark.parametrize("event_type", OPERATIONAL)
+def test_an_operational_event_reaches_who_has_named_it_and_nobody_else(event_type: str) -> None:
+    first = event_type.partition(".")[0]
+    made = registry(
+        endpoint("wh_1", "*", f"{first}.*", profile="xqr"),
+        endpoint("wh_2", event_type),
+        endpoint("wh_3", "*", event_type),
+    )
+    assert matched(made, event_type) == ["wh_2", "wh_3"]
+    assert matched(made) == ["wh_1", "wh_3"]
+    assert names_of(PROFILES["xqr"], event_type) == (event_type,)
+
+
+def test_an_operational_event_may_be_chosen_by_its_data_and_is_on_no_channel() -> None:
+    named = endpoint("wh_1", "endpoint.disabled")
+    made = registry(
+        replace(named, filter='{"webhook_id":"wh_9"}'),
+        replace(named, id="wh_2", filter='{"webhook_id":"wh_8"}'),
+        replace(named, id="wh_3", channels=("eu",)),
+    )
+    told = Given(data=b'{"webhook_id":"wh_9"}')
+    assert [one.id for one in made.match("ws_1", "endpoint.disabled", told)] == ["wh_1"]
 
 
 def test_a_type_its_alias_and_a_star_are_one_subscription() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.models.operational import OPERATIONAL
 from shared.profiles.profile import (
     ALL_EVENTS,
     BUILT_IN,
@@ -180,3 +181,29 @@ def test_a_schedule_that_the_deployment_has_no_tiers_for_is_an_error() -> None:
     """Found at start, not at the first failure."""
     with pytest.raises(ProfileError, match="tiers are 1s"):
         load_profiles(Tiers.parse("1s"))
+
+
+@pytest.mark.parametrize("profile", [QR3, XQR])
+@pytest.mark.parametrize("name", OPERATIONAL)
+def test_operational_events_are_subscribed_by_name_and_published_by_nobody(
+    profile: Profile, name: str
+) -> None:
+    assert profile.subscription_problem(name) is None
+    assert profile.unknown_reason(name) is None
+    assert "Hooklane alone sends it" in (profile.publication_problem(name) or "")
+
+
+def test_no_pattern_of_a_closed_catalogue_stands_for_operational_events() -> None:
+    assert "no event type is below" in (QR3.subscription_problem("endpoint.*") or "")
+
+
+def test_a_misspelt_operational_event_is_recognised() -> None:
+    hint = QR3.subscription_problem("endpoint.disabeld")
+
+    assert hint == "unknown event type 'endpoint.disabeld'; did you mean 'endpoint.disabled'?"
+
+
+def test_no_product_has_an_operational_event_of_its_own(tmp_path: Path) -> None:
+    wrong = QR3_TEXT.replace('"qr.flagged"', '"endpoint.failing"')
+    with pytest.raises(ProfileError, match="operational event"):
+        load_one(tmp_path, wrong)
