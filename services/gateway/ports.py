@@ -6,14 +6,14 @@ Every call may raise ``Outage``. The MongoDB adapters (``shared.storage.mongo``)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
-from shared.models.attempts import Attempt
+from shared.models.attempts import Attempt, AttemptFilter
 from shared.models.claims import Answer, Claim
 from shared.models.errors import HooklaneError
 from shared.models.management import (
@@ -122,8 +122,7 @@ class DeliveryLog(Protocol):
         *,
         limit: int,
         before: str | None,
-        status: str | None,
-        event_type: str | None,
+        chosen: AttemptFilter,
         since_ms: int | None,
         until_ms: int | None,
     ) -> RowPage:
@@ -131,6 +130,42 @@ class DeliveryLog(Protocol):
 
     async def get(self, endpoint_id: str, delivery_id: str) -> Row | None:
         """Return one row."""
+
+
+class FoundRows(Protocol):
+    """An event's first attempts; nothing was looked at from ``searched_ms`` on."""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Return the rows."""
+
+    @property
+    def searched_ms(self) -> int:
+        """Return where the search has ended."""
+
+
+class LogSearch(Protocol):
+    """The log of a whole workspace."""
+
+    async def page(
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None,
+        chosen: AttemptFilter,
+        since_ms: int | None,
+        until_ms: int | None,
+    ) -> RowPage:
+        """Return one page, newest first."""
+
+    async def of_event(
+        self, workspace_id: str, event_id: str, *, since_ms: int, until_ms: int
+    ) -> FoundRows:
+        """Return the first attempts of an event that were due in this time, by endpoint."""
+
+    async def following(self, workspace_id: str, attempts: Iterable[Attempt]) -> Sequence[Row]:
+        """Return the later attempts of the deliveries to which these belong."""
 
 
 class Health(Protocol):
@@ -205,6 +240,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: ApiKeys
     endpoints: Endpoints
     log: DeliveryLog
+    search: LogSearch
     health: Health
     claims: Claims
     rejected: RejectedEvents

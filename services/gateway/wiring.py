@@ -38,6 +38,7 @@ from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
+from shared.storage.mongo.log_search import LogSearch
 from shared.storage.mongo.rejected import RejectedStore
 from shared.storage.mongo.workspaces import ApiKeyStore, WorkspaceStore
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
@@ -114,6 +115,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         api_keys=ApiKeyStore(mongo),
         endpoints=endpoints,
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        search=LogSearch(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
         health=HealthStore(mongo),
         claims=ClaimStore(mongo),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),

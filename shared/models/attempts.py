@@ -9,7 +9,7 @@ the value of the ``deliveries`` record at these coordinates.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -61,14 +61,39 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def delivery_id(self) -> str:
         """Return the id of this attempt's row in the log (``whd_…``), the same at each reading."""
+        return self._row_id(self.due_ms, self.attempt)
+
+    def next_id(self) -> str | None:
+        """Return the id that the next attempt's row has or will have, None after the last one."""
+        if self.next_attempt_ms is None:
+            return None
+        return self._row_id(self.next_attempt_ms, self.attempt + 1)
+
+    def _row_id(self, due_ms: int, attempt: int) -> str:
         return ids.derived_id(
-            ids.DELIVERY,
-            self.due_ms,
-            self.endpoint_id,
-            self.event_id,
-            self.trigger,
-            str(self.attempt),
+            ids.DELIVERY, due_ms, self.endpoint_id, self.event_id, self.trigger, str(attempt)
         )
+
+
+class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempts somebody looks for; None stands for any."""
+
+    status: Status | None = None
+    event_type: str | None = None
+    event_id: str | None = None
+    status_code: int | None = None
+
+    def takes(self, attempt: Attempt) -> bool:
+        """Return whether ``attempt`` is one of them."""
+        return (
+            self.status in {None, attempt.status}
+            and self.event_type in {None, attempt.event_type}
+            and self.event_id in {None, attempt.event_id}
+            and self.status_code in {None, attempt.status_code}
+        )
+
+
+ALL_ATTEMPTS: Final = AttemptFilter()
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

@@ -29,6 +29,7 @@ def api_routers() -> list[Router]:
                 endpoints.match,
                 signing.show_secret,
                 signing.rotate,
+                *deliveries.NATIVE,
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,

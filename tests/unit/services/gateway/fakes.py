@@ -160,6 +160,7 @@ def ports(**given: Any) -> Ports:
         "api_keys": MemoryKeys(),
         "endpoints": None,
         "log": None,
+        "search": None,
         "health": None,
         "claims": MemoryClaims(),
         "rejected": None,

@@ -1,0 +1,65 @@
+"""Answers about the log of a whole workspace: its deliveries, and an event with all of its own.
+
+As ``schemas``: never the stored records; what is unset is left out. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.gateway.schemas import BodyEncoding, Delivery, EndpointId, Time
+
+
+class LoggedDelivery(Delivery, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt in the log of a workspace."""
+
+    webhook_id: EndpointId
+
+
+class LoggedDeliveryList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the workspace's log, newest first; ``next_cursor`` is absent on the last one."""
+
+    data: list[LoggedDelivery]
+    next_cursor: str | None = None
+
+
+class EventDelivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event's delivery to one webhook, with its attempts, the first one first."""
+
+    webhook_id: EndpointId
+    trigger: Annotated[str, Meta(examples=["event"])]
+    state: Annotated[
+        Literal["succeeded", "exhausted", "retrying", "discarded"],
+        Meta(
+            description="`exhausted`: no attempt follows, `reason` says why (`exhausted`, `gone`). "
+            "`retrying`: another one is due at `next_attempt_at`."
+        ),
+    ]
+    reason: str | None = None
+    next_attempt_at: Time | None = None
+    attempts: list[Delivery]
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body as it was sent to the first webhook shown, while Kafka has it."""
+
+    body: str | None
+    body_encoding: BodyEncoding | None = None
+    body_unavailable: str | None = None
+
+
+class EventDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event with what became of it; ``next_cursor`` is absent on the last page of webhooks."""
+
+    id: Annotated[str, Meta(examples=["evt_0195998a8b00a1b2c3d4e5f60718293a"])]
+    type: Annotated[str, Meta(examples=["qr.scanned"])]
+    accepted_at: Annotated[Time, Meta(description="When Kafka took it.")]
+    payload: Payload
+    deliveries_total: Annotated[
+        int, Meta(description="How many deliveries there are on all pages.")
+    ]
+    deliveries: list[EventDelivery]
+    next_cursor: str | None = None
