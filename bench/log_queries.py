@@ -20,6 +20,7 @@ from typing import Final
 from deploy.local.mongo import Mongo as Server
 from shared.models import ids
 from shared.models.attempts import Attempt, AttemptFilter, encode_attempt
+from shared.models.errors import Outage
 from shared.storage.chunks import Logged
 from shared.storage.mongo.attempts import INDEXES, AttemptLog
 from shared.storage.mongo.client import Mongo
@@ -31,6 +32,7 @@ BATCH: Final = 1_000
 FAILED_EVERY: Final = 50
 RARE_EVERY: Final = 997
 PAGE: Final = 50
+INSERT_TRIES: Final = 10
 FAILED: Final = AttemptFilter(status="failed")
 RARE: Final = AttemptFilter(event_type="qr.flagged")
 
@@ -88,7 +90,17 @@ class LogBench:
         """Write the log."""
         for start in range(0, self._given.rows, BATCH):
             batch = [self._attempt(n) for n in range(start, min(start + BATCH, self._given.rows))]
-            await self._log.insert([Logged(one, one.offset, encode_attempt(one)) for one in batch])
+            await self._insert([Logged(one, one.offset, encode_attempt(one)) for one in batch])
+
+    async def _insert(self, batch: list[Logged]) -> None:
+        """Store a batch; the embedded server pauses for seconds while it is being filled."""
+        for _ in range(INSERT_TRIES):
+            try:
+                await self._log.insert(batch)
+            except Outage:
+                continue
+            return
+        raise RuntimeError("MongoDB does not take the log")
 
     def _any(self) -> Attempt:
         return self._attempt(self._random.randrange(self._given.rows))

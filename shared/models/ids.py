@@ -19,6 +19,7 @@ ENDPOINT: Final = "wh"
 EVENT: Final = "evt"
 DELIVERY: Final = "whd"  # a row of the delivery log: one attempt
 REJECTED: Final = "rej"
+JOB: Final = "job"
 
 ENTROPY_BYTES: Final = 10
 ID_LENGTH_MAX: Final = 128

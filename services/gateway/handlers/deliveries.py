@@ -124,7 +124,7 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
     """Return the bytes of the request's body, or why they are not to be had."""
     attempt = row.attempt
     try:
-        return await ports.bodies.read(
+        kept = await ports.bodies.read(
             partition=attempt.partition,
             offset=attempt.offset,
             endpoint_id=attempt.endpoint_id,
@@ -132,6 +132,7 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
         )
     except BodyUnavailable as unavailable:
         return unavailable
+    return kept.body
 
 
 def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:

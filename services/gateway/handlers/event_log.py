@@ -78,8 +78,15 @@ async def get(
         raise Invalid("cursor is behind the last webhook of this event", field="cursor")
     shown = _whole_endpoints(rest, limit)
     later = await ports.search.following(caller.workspace_id, [row.attempt for row in shown])
+    endpoint_ids = {row.attempt.endpoint_id for row in shown}
+    resends = [
+        one
+        for one in await ports.jobs.of_event(caller.workspace_id, event_id)
+        if one.endpoint_id in endpoint_ids
+    ]
+    again = await ports.search.resent(caller.workspace_id, resends)
     return EventFound(
-        deliveries=deliveries_of((*shown, *later)),
+        deliveries=deliveries_of((*shown, *later, *again)),
         total=len(deliveries_of(found.rows)),
         next=shown[-1].attempt.endpoint_id if len(shown) < len(rest) else None,
     )

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from shared.models import ids
 from shared.models.attempts import ALL_ATTEMPTS, Attempt, AttemptFilter
+from shared.models.jobs import Resend
 from shared.storage.chunks import SLOT_MS, AttemptRow, merge
 from shared.storage.mongo.attempts import CHUNKS, DAY_MS, Page
 from shared.storage.mongo.client import Document, Mongo, outages
@@ -120,6 +121,13 @@ class LogSearch:
             later += found
             expected = _next_ids(row.attempt for row in found)
         return later
+
+    async def resent(self, workspace_id: str, resends: Iterable[Resend]) -> list[AttemptRow]:
+        """Return all attempts of what was sent again."""
+        first = await self._rows(
+            workspace_id, {one.first_row_id(): one.due_ms // SLOT_MS for one in resends}
+        )
+        return [*first, *await self.following(workspace_id, [row.attempt for row in first])]
 
     async def _backwards(
         self, workspace_id: str, from_s: int, stop_s: int, *, failed: bool

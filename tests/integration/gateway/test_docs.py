@@ -108,6 +108,8 @@ async def test_the_examples_of_the_pages_work(
     standard = await make_tenant("standard")
     v1a = {"url": "https://example.com/", "events": ["*"], "signature": "v1a"}
     asymmetric = await gateway.client.post("/v1/webhooks", headers=standard.key, json=v1a)
+    window = {"since": "2026-03-15T10:00:00Z", "until": "2026-03-15T11:00:00Z"}
+    job = await gateway.client.post(f"/v1/webhooks/{webhook}/recover", headers=qr3.key, json=window)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
@@ -117,6 +119,7 @@ async def test_the_examples_of_the_pages_work(
         "DELIVERY_ID": delivered.delivery_id(),
         "REJECTED_ID": rejected.id,
         "EVENT_ID": event_id,
+        "JOB_ID": job.json()["id"],
     }
     # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
@@ -149,6 +152,8 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events/batch",
         "/v1/events/{id}",
         "/v1/deliveries",
+        "/v1/webhooks/{id}/recover",
+        "/v1/jobs/{id}",
         "/v1/event-types",
         "/v1/event-types/{type}",
         "/v1/rejected-events",

@@ -100,9 +100,9 @@ async def test_an_event_is_shown_with_what_became_of_it_everywhere(
     now_ms = gateway.parts.ports.now_ms()
     event_id = ids.new_id(ids.EVENT, now_ms - 5 * MINUTE_MS, bytes(10))
     partition, offset = await produced(gateway, webhooks[0], event_id=event_id)
-    taken = {"ago_ms": 5 * MINUTE_MS - 200, "event_id": event_id}
-    place = {"partition": partition, "offset": offset}
-    failed = {"status": "failed", "status_code": 500}
+    taken: dict[str, Any] = {"ago_ms": 5 * MINUTE_MS - 200, "event_id": event_id}
+    place: dict[str, Any] = {"partition": partition, "offset": offset}
+    failed: dict[str, Any] = {"status": "failed", "status_code": 500}
     retried_ms = now_ms - 4 * MINUTE_MS
     await logged(
         gateway,

@@ -161,6 +161,7 @@ def ports(**given: Any) -> Ports:
         "endpoints": None,
         "log": None,
         "search": None,
+        "jobs": None,
         "health": None,
         "claims": MemoryClaims(),
         "rejected": None,

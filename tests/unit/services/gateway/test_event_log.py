@@ -36,7 +36,7 @@ def test_the_latest_attempt_says_how_a_delivery_stands(rows: list[AttemptRow], s
 def test_endpoints_and_triggers_are_deliveries_of_their_own() -> None:
     rows = [
         row("failed", reason="exhausted"),
-        row("success", trigger="resend:1"),
+        row("success", 2, trigger="resend:1"),
         row("failed", endpoint_id="wh_0"),
     ]
     assert [(one.endpoint_id, one.trigger) for one in deliveries_of(rows)] == [
