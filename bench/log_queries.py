@@ -1,6 +1,6 @@
 """``python -m bench.log_queries``: how long the API's log lists take over a log of many rows.
 
-It starts a MongoDB of its own, fills the log (a row a second for each of so many endpoints, two
+It starts a MongoDB of its own, fills the log (some rows a second for each of so many endpoints, two
 percent failed), and asks each list and search in turn, for random pages, through the storage
 adapters: HTTP and JSON are not in the figures. ``--mongo`` names a server to use instead.
 """
@@ -43,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     root = argparse.ArgumentParser(prog="python -m bench.log_queries", description="Times lists")
     root.add_argument("--rows", type=int, default=1_000_000)
-    root.add_argument("--endpoints", type=int, default=300)
+    root.add_argument("--endpoints", type=int, default=30)
+    root.add_argument("--per-second", type=int, default=10, help="rows of each endpoint")
     root.add_argument("--workspaces", type=int, default=2)
     root.add_argument("--asked", type=int, default=100, help="times each question is asked")
     root.add_argument("--mongo", default="", help="a server to use, instead of one of its own")
@@ -55,14 +56,15 @@ class LogBench:
 
     def __init__(self, mongo: Mongo, given: argparse.Namespace) -> None:
         self._given = given
-        self._start_ms = int(time.time() * 1000) - given.rows // given.endpoints * 1_000
+        self._rate_per_s = given.endpoints * given.per_second
+        self._start_ms = int(time.time() * 1000) - given.rows // self._rate_per_s * 1_000
         self._log = AttemptLog(mongo, retention_days=30)
         self._search = LogSearch(mongo, retention_days=30, now_ms=lambda: int(time.time() * 1000))
         self._random = random.Random(1)
 
     def _attempt(self, number: int) -> Attempt:
         endpoint = number % self._given.endpoints
-        due_ms = self._start_ms + number * 1_000 // self._given.endpoints
+        due_ms = self._start_ms + number * 1_000 // self._rate_per_s
         failed = number % FAILED_EVERY == 0
         return Attempt(
             workspace_id=f"ws_{endpoint % self._given.workspaces:032x}",
