@@ -19,8 +19,9 @@ from typing import Final
 
 from deploy.local.mongo import Mongo as Server
 from shared.models import ids
-from shared.models.attempts import Attempt, AttemptFilter, encode_attempt
+from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
+from shared.models.searches import AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo.attempts import INDEXES, AttemptLog
 from shared.storage.mongo.client import Mongo

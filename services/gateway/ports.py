@@ -13,7 +13,7 @@ import msgspec
 
 from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
-from shared.models.attempts import Attempt, AttemptFilter
+from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
 from shared.models.deliveries import DeliveryMeta
 from shared.models.errors import HooklaneError
@@ -26,6 +26,7 @@ from shared.models.management import (
     Workspace,
 )
 from shared.models.rejected import Rejected
+from shared.models.searches import AttemptFilter
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring

@@ -9,7 +9,7 @@ the value of the ``deliveries`` record at these coordinates.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -73,27 +73,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return ids.derived_id(
             ids.DELIVERY, due_ms, self.endpoint_id, self.event_id, self.trigger, str(attempt)
         )
-
-
-class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which attempts somebody looks for; None stands for any."""
-
-    status: Status | None = None
-    event_type: str | None = None
-    event_id: str | None = None
-    status_code: int | None = None
-
-    def takes(self, attempt: Attempt) -> bool:
-        """Return whether ``attempt`` is one of them."""
-        return (
-            self.status in {None, attempt.status}
-            and self.event_type in {None, attempt.event_type}
-            and self.event_id in {None, attempt.event_id}
-            and self.status_code in {None, attempt.status_code}
-        )
-
-
-ALL_ATTEMPTS: Final = AttemptFilter()
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):

@@ -11,8 +11,9 @@ from services.gateway.auth import Caller
 from services.gateway.handlers import endpoints, event_log
 from services.gateway.ports import BodyUnavailable, Ports, Row, RowPage
 from services.gateway.times import time_of
-from shared.models.attempts import AttemptFilter, Status
+from shared.models.attempts import Status
 from shared.models.errors import Invalid, NotFound
+from shared.models.searches import AttemptFilter
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):

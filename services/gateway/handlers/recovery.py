@@ -20,11 +20,12 @@ from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row
 from services.gateway.times import time_of
 from shared.kafka.publisher import Record
 from shared.models import ids
-from shared.models.attempts import Attempt, AttemptFilter, Status
+from shared.models.attempts import Attempt, Status
 from shared.models.deliveries import META_HEADER, TRIGGER_PING, encode_meta
 from shared.models.errors import Conflict, Invalid, NotFound, Outage
 from shared.models.jobs import HELD_MS, Job, JobState, Resend
 from shared.models.management import Endpoint
+from shared.models.searches import AttemptFilter
 
 MATCHED_MAX: Final = 10_000
 """More is a replay of the log, not a repair: it would take over three minutes."""

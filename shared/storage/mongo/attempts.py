@@ -18,8 +18,9 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import BulkWriteError
 
 from shared.models import ids
-from shared.models.attempts import ALL_ATTEMPTS, Attempt, AttemptFilter
+from shared.models.attempts import Attempt
 from shared.models.errors import Outage
+from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
 from shared.storage.chunks import (
     SLOT_MS,
     AttemptRow,

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.models import ids
-from shared.models.attempts import ALL_ATTEMPTS, Attempt, AttemptFilter
+from shared.models.attempts import Attempt
 from shared.models.jobs import Resend
+from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
 from shared.storage.chunks import SLOT_MS, AttemptRow, merge
 from shared.storage.mongo.attempts import CHUNKS, DAY_MS, Page
 from shared.storage.mongo.client import Document, Mongo, outages

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.models.attempts import Attempt, AttemptFilter, encode_attempt
+from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
+from shared.models.searches import AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts, log_search
 from shared.storage.mongo.attempts import AttemptLog, Page
