@@ -25,11 +25,11 @@ from shared.storage.mongo.attempts import CHUNKS, DAY_MS, Page
 from shared.storage.mongo.client import Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, DESCENDING
 
-SEARCH_ROWS_MAX: Final = 1_500
+SEARCH_ROWS_MAX: Final = 1_000
 EVENT_ROWS_MAX: Final = 20_000
 SPANS_MAX: Final = 64
 SPAN_S_MAX: Final = 86_400
-SPAN_CHUNKS_MAX: Final = 1_000  # where a long span meets a busy hour
+SPAN_CHUNKS_MAX: Final = 100  # where a long span meets a busy hour
 SPAN_ROWS: Final = 200
 """A span is to hold about as many rows: more than a page needs are read in vain."""
 
@@ -188,7 +188,7 @@ def next_span_s(span_s: int, rows: int) -> int:
     """Return how many seconds to read next, after ``rows`` were in the last ``span_s``. Pure."""
     if rows > SPAN_ROWS:
         return max(1, span_s * SPAN_ROWS // rows)
-    return min(span_s * 4 if rows < SPAN_ROWS // 4 else span_s, SPAN_S_MAX)
+    return min(span_s * 2 if rows < SPAN_ROWS // 4 else span_s, SPAN_S_MAX)
 
 
 def _next_ids(attempts: Iterable[Attempt]) -> dict[str, int]:
