@@ -36,7 +36,7 @@ EVENTS_WRITE: Final = "events:write"
 SECRETS_READ: Final = "secrets:read"
 SCOPES: Final[Mapping[str, str]] = {
     WEBHOOKS_READ: "see endpoints",
-    WEBHOOKS_WRITE: "create, change, delete and ping endpoints",
+    WEBHOOKS_WRITE: "create, change, delete, ping and recover endpoints",
     DELIVERIES_READ: "see the delivery log",
     EVENTS_READ: "see rejected events",
     EVENTS_WRITE: "publish events, re-submit and discard rejected ones",

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from services.gateway.ports import BodyUnavailable
-from shared.models.deliveries import meta_of
+from services.gateway.ports import BodyAway, BodyUnavailable, Kept
+from shared.models.deliveries import DeliveryMeta, meta_of
 from shared.models.errors import Outage
 
 READ_TIMEOUT_S: Final = 5.0
@@ -50,16 +50,17 @@ class DeliveriesReader:
         except KafkaError as error:
             raise Outage(f"Kafka does not answer: {error!r}") from error
 
-    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> bytes:
-        """Return the body that was sent for this event to this endpoint; raises BodyUnavailable."""
+    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> Kept:
+        """Return what was sent for this event to this endpoint; raises BodyUnavailable."""
         try:
             async with asyncio.timeout(READ_TIMEOUT_S), self._turn:
                 record = await self._record(TopicPartition(self._topic, partition), offset)
         except (TimeoutError, Outage, KafkaError) as error:
-            raise BodyUnavailable(_AWAY) from error
-        if not _is_of(record, endpoint_id, event_id):
+            raise BodyAway(_AWAY) from error
+        meta = _meta_of(record, endpoint_id, event_id)
+        if meta is None:
             raise BodyUnavailable(_FOREIGN)
-        return record.value or b""
+        return Kept(record.value or b"", meta)
 
     async def _record(self, partition: TopicPartition, offset: int) -> ConsumerRecord[bytes, bytes]:
         """Return the record at ``offset``; raises BodyUnavailable where there is none."""
@@ -100,9 +101,13 @@ class DeliveriesReader:
             return consumer
 
 
-def _is_of(record: ConsumerRecord[bytes, bytes], endpoint_id: str, event_id: str) -> bool:
+def _meta_of(
+    record: ConsumerRecord[bytes, bytes], endpoint_id: str, event_id: str
+) -> DeliveryMeta | None:
+    """Return the record's metadata if it is of this event and endpoint."""
     try:
         meta = meta_of(record.headers)
     except msgspec.DecodeError:
-        return False
-    return meta is not None and meta.event_id == event_id and record.key == endpoint_id.encode()
+        return None
+    ours = meta is not None and meta.event_id == event_id and record.key == endpoint_id.encode()
+    return meta if ours else None

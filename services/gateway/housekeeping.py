@@ -1,6 +1,6 @@
-"""What the gateway does besides answering: indexes, the sweep of half-published states, readiness.
+"""What the gateway does besides answering: indexes, sweeps of half-published states, jobs, health.
 
-Both loops survive any outage: they log, wait and go on. Cancelling them loses nothing.
+All loops survive any outage: they log, wait and go on. Cancelling them loses nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from typing import Final, Protocol
 import structlog
 
 from services.gateway import metrics
+from services.gateway.handlers import recovery
+from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
 from shared.models.errors import HooklaneError
+from shared.models.jobs import Job
 from shared.runtime import Runtime
 
 SWEEP_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
+JOB_STEP_EVERY_S: Final = 1.0  # a job's rate is what a step does
 
 _log = structlog.get_logger("gateway")
 
@@ -52,6 +56,21 @@ async def keep_swept(
         except HooklaneError as error:
             _log.warning("sweep_waits", reason=str(error))
         await _pause(stopping, SWEEP_EVERY_S)
+
+
+async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> None:
+    """Take up jobs that nobody works at, one at a time, and do a step of it each second."""
+    job: Job | None = None
+    while not stopping.is_set():
+        try:
+            if job is None:
+                job = await ports.jobs.claim(holder, ports.now_ms())
+            if job is not None:
+                job = await recovery.step(ports, job)
+        except HooklaneError as error:
+            _log.warning("job_waits", reason=str(error))
+            job = None  # it is free again when our hold on it is over
+        await _pause(stopping, JOB_STEP_EVERY_S)
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

@@ -6,8 +6,8 @@ Every call may raise ``Outage``. The MongoDB adapters (``shared.storage.mongo``)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -15,7 +15,9 @@ from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
+from shared.models.deliveries import DeliveryMeta
 from shared.models.errors import HooklaneError
+from shared.models.jobs import Job, Resend
 from shared.models.management import (
     ALL_ENDPOINTS,
     ApiKey,
@@ -24,6 +26,7 @@ from shared.models.management import (
     Workspace,
 )
 from shared.models.rejected import Rejected
+from shared.models.searches import AttemptFilter
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -122,8 +125,7 @@ class DeliveryLog(Protocol):
         *,
         limit: int,
         before: str | None,
-        status: str | None,
-        event_type: str | None,
+        chosen: AttemptFilter,
         since_ms: int | None,
         until_ms: int | None,
     ) -> RowPage:
@@ -131,6 +133,45 @@ class DeliveryLog(Protocol):
 
     async def get(self, endpoint_id: str, delivery_id: str) -> Row | None:
         """Return one row."""
+
+
+class FoundRows(Protocol):
+    """An event's first attempts; nothing was looked at from ``searched_ms`` on."""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Return the rows."""
+
+    @property
+    def searched_ms(self) -> int:
+        """Return where the search has ended."""
+
+
+class LogSearch(Protocol):
+    """The log of a whole workspace."""
+
+    async def page(
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None,
+        chosen: AttemptFilter,
+        since_ms: int | None,
+        until_ms: int | None,
+    ) -> RowPage:
+        """Return one page, newest first."""
+
+    async def of_event(
+        self, workspace_id: str, event_id: str, *, since_ms: int, until_ms: int
+    ) -> FoundRows:
+        """Return the first attempts of an event that were due in this time, by endpoint."""
+
+    async def following(self, workspace_id: str, attempts: Iterable[Attempt]) -> Sequence[Row]:
+        """Return the later attempts of the deliveries to which these belong."""
+
+    async def resent(self, workspace_id: str, resends: Iterable[Resend]) -> Sequence[Row]:
+        """Return all attempts of what was sent again."""
 
 
 class Health(Protocol):
@@ -162,6 +203,34 @@ class Claims(Protocol):
         """Give the key back."""
 
 
+class Jobs(Protocol):
+    """Jobs on the log, and notes of what they have sent again."""
+
+    async def add(self, job: Job) -> None:
+        """Store a new job; one with this id that is there already stays as it is."""
+
+    async def get(self, workspace_id: str, job_id: str) -> Job | None:
+        """Return a job of this workspace."""
+
+    async def claim(self, holder: str, now_ms: int) -> Job | None:
+        """Return a running job that nobody works at, held by ``holder`` from now on."""
+
+    async def save(self, job: Job) -> bool:
+        """Store how far a job is; returns False when its holder was overtaken."""
+
+    async def resume(self, job: Job) -> None:
+        """Let a job that was stopped go on from its place."""
+
+    async def note(self, resends: Sequence[Resend]) -> Sequence[Resend]:
+        """Note what is to be sent again; returns the note that stands for each, in order."""
+
+    async def of_event(self, workspace_id: str, event_id: str) -> Sequence[Resend]:
+        """Return the notes about an event's deliveries."""
+
+    async def unnote(self, job: Job) -> None:
+        """Forget the notes of what a job may not have sent: of all behind its place."""
+
+
 class RejectedEvents(Protocol):
     """Copies of rejected events."""
 
@@ -184,11 +253,22 @@ class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
 
 
+class BodyAway(BodyUnavailable):
+    """Kafka does not answer; it may have the body."""
+
+
+class Kept(NamedTuple):
+    """A ``deliveries`` record: the webhook's body, and what is known of the delivery."""
+
+    body: bytes
+    meta: DeliveryMeta
+
+
 class Bodies(Protocol):
     """The exact bytes of webhooks, as Kafka keeps them."""
 
-    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> bytes:
-        """Return the value of that ``deliveries`` record; raises BodyUnavailable."""
+    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> Kept:
+        """Return that ``deliveries`` record; raises BodyUnavailable."""
 
 
 class Sink(Protocol):
@@ -205,8 +285,10 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: ApiKeys
     endpoints: Endpoints
     log: DeliveryLog
+    search: LogSearch
     health: Health
     claims: Claims
+    jobs: Jobs
     rejected: RejectedEvents
     bodies: Bodies
     sink: Sink

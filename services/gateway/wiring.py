@@ -20,7 +20,7 @@ from services.gateway.bodies import DeliveriesReader
 from services.gateway.delivery_settings import Limits
 from services.gateway.gathering import Gatherer
 from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
-from services.gateway.housekeeping import keep_reporting, keep_swept
+from services.gateway.housekeeping import keep_reporting, keep_swept, keep_working
 from services.gateway.metrics import Measured
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
@@ -38,11 +38,14 @@ from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
+from shared.storage.mongo.jobs import JobStore
+from shared.storage.mongo.log_search import LogSearch
 from shared.storage.mongo.rejected import RejectedStore
 from shared.storage.mongo.workspaces import ApiKeyStore, WorkspaceStore
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 
 SERVICE: Final = "gateway"
+HOLDER_BYTES: Final = 12
 
 
 class Parts(NamedTuple):
@@ -68,6 +71,9 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_reporting(runtime, checks))
+            tasks.create_task(
+                keep_working(runtime.stopping, parts.ports, os.urandom(HOLDER_BYTES).hex())
+            )
             tasks.create_task(
                 keep_swept(
                     runtime.stopping,
@@ -114,8 +120,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         api_keys=ApiKeyStore(mongo),
         endpoints=endpoints,
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        search=LogSearch(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
         health=HealthStore(mongo),
         claims=ClaimStore(mongo),
+        jobs=JobStore(mongo, retention_days=settings.log_retention_days),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
         bodies=reader,
         sink=gatherer,

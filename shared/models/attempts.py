@@ -61,13 +61,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def delivery_id(self) -> str:
         """Return the id of this attempt's row in the log (``whd_…``), the same at each reading."""
+        return self._row_id(self.due_ms, self.attempt)
+
+    def next_id(self) -> str | None:
+        """Return the id that the next attempt's row has or will have, None after the last one."""
+        if self.next_attempt_ms is None:
+            return None
+        return self._row_id(self.next_attempt_ms, self.attempt + 1)
+
+    def _row_id(self, due_ms: int, attempt: int) -> str:
         return ids.derived_id(
-            ids.DELIVERY,
-            self.due_ms,
-            self.endpoint_id,
-            self.event_id,
-            self.trigger,
-            str(self.attempt),
+            ids.DELIVERY, due_ms, self.endpoint_id, self.event_id, self.trigger, str(attempt)
         )
 
 

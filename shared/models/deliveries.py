@@ -20,13 +20,15 @@ REASON_HEADER: Final = "hooklane-reason"  # on deliveries.dead: why it ended her
 
 TRIGGER_EVENT: Final = "event"
 TRIGGER_PING: Final = "ping"
+TRIGGER_RESEND: Final = "resend"  # and ":" and the log row that is sent again
 
 
 class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True):
     """One delivery to one endpoint; the record's key is the endpoint id.
 
-    ``attempt`` counts from 1. ``trigger`` is ``event``, ``ping`` or ``resend:<id>``. ``revision``
-    is the endpoint revision that was matched: a worker whose view is older waits for it.
+    ``attempt`` counts from 1. ``trigger`` is ``event``, ``ping`` or ``resend:<id>`` of the row of
+    the log that is sent again. ``revision`` is the endpoint revision that was matched: a worker
+    whose view is older waits for it.
     ``accepted_ms`` is when Kafka took the event, ``due_ms`` when this attempt was to start: it is
     part of the log row's id, so it never changes. ``parks`` counts how often the record was put
     aside because its lane was full (no attempt was made then), until ``not_before_ms``.

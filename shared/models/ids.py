@@ -10,6 +10,7 @@ Pure: the time and the random bytes are arguments.
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import Final
 
@@ -18,6 +19,7 @@ ENDPOINT: Final = "wh"
 EVENT: Final = "evt"
 DELIVERY: Final = "whd"  # a row of the delivery log: one attempt
 REJECTED: Final = "rej"
+JOB: Final = "job"
 
 ENTROPY_BYTES: Final = 10
 ID_LENGTH_MAX: Final = 128
@@ -41,6 +43,12 @@ def derived_id(prefix: str, time_ms: int, *parts: str) -> str:
 def time_ms_of(identifier: str) -> int:
     """Return the Unix milliseconds inside an id made by this module."""
     return int(identifier.rpartition("_")[2][:12], 16)
+
+
+def told_time_ms(prefix: str, identifier: str) -> int | None:
+    """Return the Unix milliseconds in an id of ``prefix``, None where somebody else made it."""
+    made = re.fullmatch(f"{prefix}_[0-9a-f]{{32}}", identifier)
+    return time_ms_of(identifier) if made else None
 
 
 def id_floor(prefix: str, time_ms: int) -> str:

@@ -36,10 +36,11 @@ class Logged(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Rows of one endpoint and second. ``id`` is the document's; times are Unix milliseconds."""
+    """Rows of one endpoint and second (``due_s``). ``id`` is the document's."""
 
     id: str
     workspace_id: str
+    due_s: int
     rows: int
     failed: bool
     newest_ms: int
@@ -70,6 +71,7 @@ def _chunk(group: list[Logged]) -> Chunk:
     return Chunk(
         id=f"{start}:{first.offset:016x}-{last.offset:x}.{first.attempt.partition}",
         workspace_id=first.attempt.workspace_id,
+        due_s=ids.clamp(first.attempt.due_ms) // SLOT_MS,
         rows=len(group),
         failed=any(record.attempt.status == "failed" for record in group),
         newest_ms=max(record.attempt.started_ms for record in group),

@@ -1,17 +1,19 @@
-"""The delivery log: pages of attempts, and one attempt with request and response."""
+"""The delivery log: pages of an endpoint's and of all attempts, and one with its request."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import msgspec
 
 from services.gateway.auth import Caller
-from services.gateway.handlers import endpoints
+from services.gateway.handlers import endpoints, event_log
 from services.gateway.ports import BodyUnavailable, Ports, Row, RowPage
+from services.gateway.times import time_of
 from shared.models.attempts import Status
 from shared.models.errors import Invalid, NotFound
-from shared.models.times import parse_ms
+from shared.models.searches import AttemptFilter
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +23,9 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str | None = None
     since: str | None = None
     until: str | None = None
+    event_id: str | None = None
+    status_code: int | None = None
+    webhook_id: str | None = None
 
 
 async def page(
@@ -33,19 +38,78 @@ async def page(
     before: str | None,
 ) -> RowPage:
     """Return a page of an endpoint's attempts, newest first; raises NotFound, Invalid."""
-    since_ms, until_ms = _time("since", filters.since), _time("until", filters.until)
-    event_type = _canonical(caller, filters.event_type)
-    _check_status(filters.status)
+    since_ms, until_ms = time_of("since", filters.since), time_of("until", filters.until)
+    chosen = _chosen(caller, filters)
     await endpoints.get(ports, caller, endpoint_id)
     return await ports.log.page(
         endpoint_id,
         limit=limit,
         before=before,
-        status=filters.status,
-        event_type=event_type,
+        chosen=chosen,
         since_ms=since_ms,
         until_ms=until_ms,
     )
+
+
+async def search(
+    ports: Ports, caller: Caller, *, filters: Filters, limit: int, before: str | None
+) -> RowPage:
+    """Return a page of the workspace's attempts, newest first; raises NotFound, Invalid.
+
+    An endpoint's rows and an event's are found by themselves, whatever else is asked for.
+    """
+    if filters.event_id is not None:
+        return await _of_event(ports, caller, filters.event_id, filters, limit=limit, before=before)
+    if filters.webhook_id is not None:
+        return await page(
+            ports, caller, filters.webhook_id, filters=filters, limit=limit, before=before
+        )
+    return await ports.search.page(
+        caller.workspace_id,
+        limit=limit,
+        before=before,
+        chosen=_chosen(caller, filters),
+        since_ms=time_of("since", filters.since),
+        until_ms=time_of("until", filters.until),
+    )
+
+
+async def _of_event(
+    ports: Ports,
+    caller: Caller,
+    event_id: str,
+    filters: Filters,
+    *,
+    limit: int,
+    before: str | None,
+) -> RowPage:
+    """Return a page of an event's attempts; an event that is not found has none."""
+    chosen = _chosen(caller, filters)
+    since_ms, until_ms = time_of("since", filters.since), time_of("until", filters.until)
+    if filters.webhook_id is not None:
+        await endpoints.get(ports, caller, filters.webhook_id)
+    search = await event_log.look_for(ports, caller, event_id, since_ms, until_ms)
+    first = [row for row in search.rows if filters.webhook_id in {None, row.attempt.endpoint_id}]
+    rows = [
+        *first,
+        *await ports.search.following(caller.workspace_id, [row.attempt for row in first]),
+    ]
+    wanted = [
+        row
+        for row in sorted(rows, key=lambda row: row.id, reverse=True)
+        if (before is None or row.id < before)
+        and chosen.takes(row.attempt)
+        and (since_ms or 0) <= row.attempt.due_ms
+        and (until_ms is None or row.attempt.due_ms < until_ms)
+    ]
+    return EventPage(wanted[:limit], wanted[limit - 1].id if len(wanted) > limit else None)
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """A page of an event's attempts."""
+
+    rows: Sequence[Row]
+    next: str | None
 
 
 async def get(ports: Ports, caller: Caller, endpoint_id: str, delivery_id: str) -> Row:
@@ -61,7 +125,7 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
     """Return the bytes of the request's body, or why they are not to be had."""
     attempt = row.attempt
     try:
-        return await ports.bodies.read(
+        kept = await ports.bodies.read(
             partition=attempt.partition,
             offset=attempt.offset,
             endpoint_id=attempt.endpoint_id,
@@ -69,19 +133,27 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
         )
     except BodyUnavailable as unavailable:
         return unavailable
+    return kept.body
 
 
-def _check_status(status: str | None) -> None:
-    known = get_args(Status)
-    if status is not None and status not in known:
+def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:
+    """Return what is looked for; raises Invalid."""
+    return AttemptFilter(
+        status=_status(filters.status),
+        event_type=_canonical(caller, filters.event_type),
+        event_id=filters.event_id,
+        status_code=filters.status_code,
+    )
+
+
+def _status(status: str | None) -> Status | None:
+    known: tuple[Status, ...] = get_args(Status)
+    for one in known:
+        if one == status:
+            return one
+    if status is not None:
         raise Invalid(f"{status[:64]!r} is not one of {', '.join(known)}", field="status")
-
-
-def _time(field: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_ms(text)
-    except (ValueError, OverflowError) as error:
-        raise Invalid(str(error), field=field) from None
+    return None
 
 
 def _canonical(caller: Caller, event_type: str | None) -> str | None:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from litestar import Router
 
 from services.gateway.guards import authorise
-from services.gateway.routes import deliveries, endpoints, event_types, events, rejected, signing
+from services.gateway.routes import (
+    deliveries,
+    endpoints,
+    event_types,
+    events,
+    jobs,
+    rejected,
+    signing,
+)
 
 NATIVE = "/v1"
 XQR = "/api/v1"
@@ -29,6 +37,8 @@ def api_routers() -> list[Router]:
                 endpoints.match,
                 signing.show_secret,
                 signing.rotate,
+                *deliveries.NATIVE,
+                *jobs.NATIVE,
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,

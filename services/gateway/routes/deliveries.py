@@ -11,8 +11,16 @@ from litestar.params import FromPath, QueryParameter
 from services.gateway.auth import DELIVERIES_READ
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.guards import QUERY, SCOPE
-from services.gateway.handlers import deliveries
+from services.gateway.handlers import deliveries, event_log
 from services.gateway.handlers.deliveries import Filters
+from services.gateway.handlers.event_log import DeliveryOf, EventFound
+from services.gateway.log_schemas import (
+    EventDelivery,
+    EventDetail,
+    LoggedDelivery,
+    LoggedDeliveryList,
+    Payload,
+)
 from services.gateway.openapi import errors
 from services.gateway.ports import BodyUnavailable
 from services.gateway.requests import ApiRequest
@@ -30,6 +38,15 @@ from shared.models import ids
 from shared.models.attempts import Attempt, Status
 from shared.models.times import iso_ms
 
+StatusFilter = Annotated[
+    str | None,
+    QueryParameter(description="Only these.", schema_extra={"enum": list(get_args(Status))}),
+]
+TypeFilter = Annotated[
+    str | None, QueryParameter(description="Only this type; an alias finds the same.")
+]
+Since = Annotated[str | None, QueryParameter(description="RFC 3339; from this time on.")]
+Until = Annotated[str | None, QueryParameter(description="RFC 3339; before this time.")]
 _FILTERS: Final = ("status", "event_type", "since", "until", "limit", "cursor")
 
 
@@ -51,6 +68,49 @@ def delivery_of(identifier: str, attempt: Attempt) -> Delivery:
         reason=attempt.reason,
         next_attempt_at=None if next_ms is None else iso_ms(next_ms),
     )
+
+
+def logged_delivery_of(identifier: str, attempt: Attempt) -> LoggedDelivery:
+    """Return what the workspace's list shows of an attempt. Pure."""
+    listed = delivery_of(identifier, attempt)
+    return LoggedDelivery(
+        **{name: getattr(listed, name) for name in listed.__struct_fields__},
+        webhook_id=attempt.endpoint_id,
+    )
+
+
+def event_of(found: EventFound, body: bytes | BodyUnavailable) -> EventDetail:
+    """Return everything that is known of an event. Pure."""
+    attempt = found.first.attempt
+    return EventDetail(
+        id=attempt.event_id,
+        type=attempt.event_type,
+        accepted_at=iso_ms(attempt.accepted_ms or attempt.due_ms),
+        payload=_payload_of(body),
+        deliveries_total=found.total,
+        deliveries=[_event_delivery_of(one) for one in found.deliveries],
+        next_cursor=None if found.next is None else encode_cursor(found.next),
+    )
+
+
+def _event_delivery_of(one: DeliveryOf) -> EventDelivery:
+    last = one.last.attempt
+    next_ms = last.next_attempt_ms
+    return EventDelivery(
+        webhook_id=one.endpoint_id,
+        trigger=one.trigger,
+        state=one.state,
+        reason=last.reason,
+        next_attempt_at=None if next_ms is None else iso_ms(next_ms),
+        attempts=[delivery_of(row.id, row.attempt) for row in one.attempts],
+    )
+
+
+def _payload_of(body: bytes | BodyUnavailable) -> Payload:
+    if isinstance(body, BodyUnavailable):
+        return Payload(body=None, body_unavailable=str(body))
+    text, encoding = shown_text(body)
+    return Payload(body=text, body_encoding=encoding)
 
 
 def detail_of(identifier: str, attempt: Attempt, body: bytes | BodyUnavailable) -> DeliveryDetail:
@@ -125,15 +185,10 @@ async def list_all(
     request: ApiRequest,
     webhook_id: FromPath[str],
     *,
-    status: Annotated[
-        str | None,
-        QueryParameter(description="Only these.", schema_extra={"enum": list(get_args(Status))}),
-    ] = None,
-    event_type: Annotated[
-        str | None, QueryParameter(description="Only this type; an alias finds the same.")
-    ] = None,
-    since: Annotated[str | None, QueryParameter(description="RFC 3339; from this time on.")] = None,
-    until: Annotated[str | None, QueryParameter(description="RFC 3339; before this time.")] = None,
+    status: StatusFilter = None,
+    event_type: TypeFilter = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = LIMIT_DEFAULT,
     cursor: Cursor = None,
 ) -> DeliveryList:
@@ -169,4 +224,91 @@ async def show(
     return detail_of(row.id, row.attempt, await deliveries.body(ports, row))
 
 
+@get(
+    "/deliveries",
+    tags=["Deliveries"],
+    summary="Search all deliveries",
+    description="The attempts of all webhooks, newest first. A page may be shorter than `limit`, "
+    "even empty, although `next_cursor` says that another one follows. An `event_id` that Hooklane "
+    "made is found at once; for one of your own, name `since`: without it the last hour is "
+    "searched.",
+    opt={SCOPE: DELIVERIES_READ, QUERY: (*_FILTERS, "event_id", "status_code", "webhook_id")},
+    responses=errors(404),
+)
+async def search(
+    request: ApiRequest,
+    *,
+    status: StatusFilter = None,
+    event_type: TypeFilter = None,
+    webhook_id: Annotated[
+        str | None, QueryParameter(description="Only those of this webhook.")
+    ] = None,
+    event_id: Annotated[str | None, QueryParameter(description="Only those of this event.")] = None,
+    status_code: Annotated[
+        int | None, QueryParameter(ge=100, le=999, description="Only with this answer.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> LoggedDeliveryList:
+    """Search."""
+    filters = Filters(
+        status=status,
+        event_type=event_type,
+        since=since,
+        until=until,
+        event_id=event_id,
+        status_code=status_code,
+        webhook_id=webhook_id,
+    )
+    found = await deliveries.search(
+        request.app.state.ports,
+        request.auth,
+        filters=filters,
+        limit=limit,
+        before=None if cursor is None else decode_cursor(cursor, ids.DELIVERY),
+    )
+    return LoggedDeliveryList(
+        data=[logged_delivery_of(row.id, row.attempt) for row in found.rows],
+        next_cursor=None if found.next is None else encode_cursor(found.next),
+    )
+
+
+@get(
+    "/events/{event_id:str}",
+    tags=["Events"],
+    summary="Show an event with its deliveries",
+    description="What became of it at each webhook, and its payload while Kafka has it. It is "
+    "found by its deliveries: one that nobody subscribed to, or whose first attempts are still to "
+    "be made, is not there. `since` and `until` are for ids of your own, which do not say when "
+    "the event was published; without them the last hour is searched.",
+    opt={SCOPE: DELIVERIES_READ, QUERY: ("since", "until", "limit", "cursor")},
+    responses=errors(404),
+)
+async def show_event(
+    request: ApiRequest,
+    event_id: FromPath[str],
+    *,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> EventDetail:
+    """Show."""
+    ports = request.app.state.ports
+    found = await event_log.get(
+        ports,
+        request.auth,
+        event_id,
+        since=since,
+        until=until,
+        limit=limit,
+        after=None if cursor is None else decode_cursor(cursor, ids.ENDPOINT),
+    )
+    body = await deliveries.body(ports, found.first)
+    return event_of(found, body)
+
+
 COMMON: Final = (list_all, show)
+NATIVE: Final = (search, show_event)

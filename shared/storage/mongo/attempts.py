@@ -20,6 +20,7 @@ from pymongo.errors import BulkWriteError
 from shared.models import ids
 from shared.models.attempts import Attempt
 from shared.models.errors import Outage
+from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
 from shared.storage.chunks import (
     SLOT_MS,
     AttemptRow,
@@ -52,6 +53,17 @@ INDEXES: Final = (
         # bound is the beginning of their ids.
         keys=(("failed", ASCENDING), ("_id", ASCENDING)),
         serves="GET /v1/webhooks/{id}/deliveries?status=failed; successes cost nothing here",
+        options={"partialFilterExpression": {"failed": True}},
+    ),
+    Index(
+        collection=CHUNKS,
+        keys=(("workspace_id", ASCENDING), ("due_s", ASCENDING)),
+        serves="GET /v1/deliveries, GET /v1/events/{id}: a workspace's rows by time",
+    ),
+    Index(
+        collection=CHUNKS,
+        keys=(("workspace_id", ASCENDING), ("failed", ASCENDING), ("due_s", ASCENDING)),
+        serves="GET /v1/deliveries?status=failed; successes cost nothing here",
         options={"partialFilterExpression": {"failed": True}},
     ),
 )
@@ -119,8 +131,7 @@ class AttemptLog:
         *,
         limit: int,
         before: str | None = None,
-        status: str | None = None,
-        event_type: str | None = None,
+        chosen: AttemptFilter = ALL_ATTEMPTS,
         since_ms: int | None = None,
         until_ms: int | None = None,
     ) -> Page:
@@ -132,7 +143,7 @@ class AttemptLog:
         start = _floor(since_ms or 0)
         end = min(before or _LAST, _LAST if until_ms is None else _floor(until_ms))
         where: Document = {"_id": _span(endpoint_id, start, end)}
-        if status == "failed":
+        if chosen.status == "failed":
             where["failed"] = True
         rows: list[AttemptRow] = []
         read, oldest = 0, end
@@ -142,11 +153,7 @@ class AttemptLog:
             asked = {row_id: one for row_id, one in second.items() if start <= row_id < end}
             read += len(asked)
             oldest = min(asked, default=oldest)
-            rows += [
-                AttemptRow(row_id, one)
-                for row_id, one in asked.items()
-                if status in {None, one.status} and event_type in {None, one.event_type}
-            ]
+            rows += [AttemptRow(row_id, one) for row_id, one in asked.items() if chosen.takes(one)]
         else:
             oldest = ""
         if len(rows) > limit:
@@ -189,6 +196,7 @@ class AttemptLog:
             "_id": chunk.id,
             "expires_at": DatetimeMS(chunk.newest_ms + self._retention_ms),
             "workspace_id": chunk.workspace_id,
+            "due_s": chunk.due_s,
             "attempts": chunk.packed,
         }
         return {**document, "failed": True} if chunk.failed else document

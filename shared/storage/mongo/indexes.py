@@ -14,6 +14,7 @@ import msgspec
 from shared.storage.mongo.claims import CLAIMS
 from shared.storage.mongo.client import Mongo, outages
 from shared.storage.mongo.endpoints import ENDPOINTS
+from shared.storage.mongo.jobs import JOBS, RESENDS
 from shared.storage.mongo.publishing import TOMBSTONE_KEPT_S
 from shared.storage.mongo.workspaces import API_KEYS, WORKSPACES
 
@@ -68,6 +69,25 @@ INDEXES: Final = (
         keys=(("expires_at", ASCENDING),),
         serves="idempotency keys are free again after a day",
         options={"expireAfterSeconds": 0},
+    ),
+    Index(
+        collection=JOBS,
+        keys=(("state", ASCENDING), ("held_until_ms", ASCENDING)),
+        serves="claim: running jobs that nobody works at",
+    ),
+    Index(
+        collection=RESENDS,
+        keys=(("workspace_id", ASCENDING), ("event_id", ASCENDING)),
+        serves="GET /v1/events/{id}: what was sent again of an event",
+    ),
+    *(
+        Index(
+            collection=collection,
+            keys=(("expires_at", ASCENDING),),
+            serves="retention",
+            options={"expireAfterSeconds": 0},
+        )
+        for collection in (JOBS, RESENDS)
     ),
 )
 

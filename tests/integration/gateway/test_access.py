@@ -20,6 +20,10 @@ ROUTES = [
     ("PATCH", "/v1/webhooks/{id}", {"description": "x"}, auth.WEBHOOKS_WRITE),
     ("GET", "/v1/webhooks/{id}/deliveries", None, auth.DELIVERIES_READ),
     ("GET", "/v1/webhooks/{id}/deliveries/whd_1", None, auth.DELIVERIES_READ),
+    ("GET", "/v1/deliveries", None, auth.DELIVERIES_READ),
+    ("GET", "/v1/events/evt_1", None, auth.DELIVERIES_READ),
+    ("POST", "/v1/webhooks/{id}/recover", {"since": "2026-03-15T10:00:00Z"}, auth.WEBHOOKS_WRITE),
+    ("GET", "/v1/jobs/job_1", None, auth.DELIVERIES_READ),
     ("GET", "/v1/webhooks/{id}/secret", None, auth.SECRETS_READ),
     ("POST", "/v1/webhooks/{id}/secret/rotate", None, auth.WEBHOOKS_WRITE),
     ("POST", "/v1/webhooks/{id}/ping", None, auth.WEBHOOKS_WRITE),
@@ -53,10 +57,12 @@ ROUTES = [
 PARAMETERS = {
     "{id}": "{webhook_id}",
     "whd_1": "{delivery_id}",
+    "evt_1": "{event_id}",
+    "job_1": "{job_id}",
     "t.t": "{event_type}",
     "rej_1": "{rejected_id}",
 }
-NOT_THERE = ("whd_1", "t.t", "rej_1", "rej_1/resubmit")
+NOT_THERE = ("whd_1", "evt_1", "job_1", "t.t", "rej_1", "rej_1/resubmit")
 OF_ONE_WEBHOOK = [route for route in ROUTES if "{id}" in route[1]]
 
 

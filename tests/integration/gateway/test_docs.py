@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from shared.models import ids
 from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
 from tests.integration.gateway.test_rejected import put_aside
@@ -16,7 +17,7 @@ from tests.integration.gateway.test_rejected import put_aside
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("api.md", "publishing.md", "webhooks.md", "signing.md", "health.md")
+PAGES = ("api.md", "publishing.md", "webhooks.md", "log.md", "signing.md", "health.md")
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -79,7 +80,8 @@ def shown_in(expected: Any, found: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    "pages", [("api.md", "publishing.md"), ("webhooks.md",), ("signing.md", "health.md")]
+    "pages",
+    [("api.md", "publishing.md"), ("webhooks.md",), ("log.md",), ("signing.md", "health.md")],
 )
 async def test_the_examples_of_the_pages_work(
     gateway: Gateway, qr3: Tenant, make_tenant: MakeTenant, pages: tuple[str, ...]
@@ -96,11 +98,19 @@ async def test_the_examples_of_the_pages_work(
         address="93.184.216.34",
         timing_ms={"total": 145.4},
     )
-    await logged(gateway, delivered)
+    now_ms = gateway.parts.ports.now_ms()
+    event_id = ids.new_id(ids.EVENT, now_ms, bytes(10))
+    partition, offset = await produced(gateway, webhook, event_id=event_id)
+    times = {"due_ms": now_ms, "started_ms": now_ms, "accepted_ms": now_ms}
+    place = {"partition": partition, "offset": offset}
+    recent = attempt(webhook, workspace_id=qr3.id, event_id=event_id, **times, **place)
+    await logged(gateway, delivered, recent)
     rejected = await put_aside(gateway, qr3, MISSPELT, ("producer", b"shop"), offset=7)
     standard = await make_tenant("standard")
     v1a = {"url": "https://example.com/", "events": ["*"], "signature": "v1a"}
     asymmetric = await gateway.client.post("/v1/webhooks", headers=standard.key, json=v1a)
+    window = {"since": "2026-03-15T10:00:00Z", "until": "2026-03-15T11:00:00Z"}
+    job = await gateway.client.post(f"/v1/webhooks/{webhook}/recover", headers=qr3.key, json=window)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
@@ -109,6 +119,8 @@ async def test_the_examples_of_the_pages_work(
         "V1A_WEBHOOK_ID": asymmetric.json()["id"],
         "DELIVERY_ID": delivered.delivery_id(),
         "REJECTED_ID": rejected.id,
+        "EVENT_ID": event_id,
+        "JOB_ID": job.json()["id"],
     }
     # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
@@ -139,6 +151,10 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/webhooks/{id}/deliveries/{delivery}",
         "/v1/events",
         "/v1/events/batch",
+        "/v1/events/{id}",
+        "/v1/deliveries",
+        "/v1/webhooks/{id}/recover",
+        "/v1/jobs/{id}",
         "/v1/event-types",
         "/v1/event-types/{type}",
         "/v1/rejected-events",

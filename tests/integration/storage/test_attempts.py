@@ -9,6 +9,7 @@ from pymongo.errors import BulkWriteError
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
+from shared.models.searches import AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts as module
 from shared.storage.mongo.attempts import INDEXES, AttemptLog, Page
@@ -48,9 +49,11 @@ async def insert(log: AttemptLog, *attempts: Attempt, start: int = 0) -> Any:
 
 
 async def pages(log: AttemptLog, *, limit: int, **asked: Any) -> list[Page]:
-    got = [await log.page("wh_1", limit=limit, **asked)]
+    times = {name: asked.pop(name) for name in ("since_ms", "until_ms") if name in asked}
+    chosen = AttemptFilter(**asked)
+    got = [await log.page("wh_1", limit=limit, chosen=chosen, **times)]
     while got[-1].next is not None:
-        got.append(await log.page("wh_1", limit=limit, before=got[-1].next, **asked))
+        got.append(await log.page("wh_1", limit=limit, chosen=chosen, before=got[-1].next, **times))
     return got
 
 
@@ -198,6 +201,8 @@ async def test_a_list_holds_the_rows_of_its_endpoint_only(log: AttemptLog) -> No
         ({"status": "discarded"}, []),
         ({"event_type": "qr.created"}, [8, 6, 4, 2, 0]),
         ({"status": "failed", "event_type": "qr.created"}, [6, 0]),
+        ({"event_id": "evt_3"}, [3]),
+        ({"status_code": 404}, []),
         ({"since_ms": NOON_MS + 7 * 60_000}, [9, 8, 7]),
         ({"until_ms": NOON_MS + 2 * 60_000}, [1, 0]),
         ({"since_ms": NOON_MS + 60_000, "until_ms": NOON_MS + 4 * 60_000}, [3, 2, 1]),

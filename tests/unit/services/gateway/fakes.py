@@ -160,6 +160,8 @@ def ports(**given: Any) -> Ports:
         "api_keys": MemoryKeys(),
         "endpoints": None,
         "log": None,
+        "search": None,
+        "jobs": None,
         "health": None,
         "claims": MemoryClaims(),
         "rejected": None,

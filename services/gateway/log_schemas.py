@@ -1,0 +1,100 @@
+"""Answers about the log of a whole workspace: its deliveries, and an event with all of its own.
+
+As ``schemas``: never the stored records; what is unset is left out. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.gateway.schemas import BodyEncoding, Delivery, EndpointId, Time
+
+
+class LoggedDelivery(Delivery, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt in the log of a workspace."""
+
+    webhook_id: EndpointId
+
+
+class LoggedDeliveryList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the workspace's log, newest first; ``next_cursor`` is absent on the last one."""
+
+    data: list[LoggedDelivery]
+    next_cursor: str | None = None
+
+
+class EventDelivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event's delivery to one webhook, with its attempts, the first one first."""
+
+    webhook_id: EndpointId
+    trigger: Annotated[str, Meta(examples=["event"])]
+    state: Annotated[
+        Literal["succeeded", "exhausted", "retrying", "discarded"],
+        Meta(
+            description="`exhausted`: no attempt follows, `reason` says why (`exhausted`, `gone`). "
+            "`retrying`: another one is due at `next_attempt_at`."
+        ),
+    ]
+    reason: str | None = None
+    next_attempt_at: Time | None = None
+    attempts: list[Delivery]
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body as it was sent to the first webhook shown, while Kafka has it."""
+
+    body: str | None
+    body_encoding: BodyEncoding | None = None
+    body_unavailable: str | None = None
+
+
+class EventDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event with what became of it; ``next_cursor`` is absent on the last page of webhooks."""
+
+    id: Annotated[str, Meta(examples=["evt_0195998a8b00a1b2c3d4e5f60718293a"])]
+    type: Annotated[str, Meta(examples=["qr.scanned"])]
+    accepted_at: Annotated[Time, Meta(description="When Kafka took it.")]
+    payload: Payload
+    deliveries_total: Annotated[
+        int, Meta(description="How many deliveries there are on all pages.")
+    ]
+    deliveries: list[EventDelivery]
+    next_cursor: str | None = None
+
+
+class Recover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be sent again; ``until`` is now when absent."""
+
+    since: Annotated[Time, Meta(description="From this time on, by when the attempt was due.")]
+    until: Annotated[Time | None, Meta(description="Before this time; now when absent.")] = None
+    status: Annotated[
+        Literal["failed", "discarded"],
+        Meta(
+            description="`failed`: deliveries whose last attempt failed. `discarded`: those that "
+            "were given up without one, because the webhook was disabled or paused."
+        ),
+    ] = "failed"
+
+
+class RecoveryJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The recovery of a webhook and how far it is."""
+
+    id: Annotated[str, Meta(examples=["job_0195998a8b00a1b2c3d4e5f60718293a"])]
+    type: Literal["recovery"]
+    webhook_id: EndpointId
+    status: Literal["failed", "discarded"]
+    since: Time
+    until: Time
+    state: Literal["running", "done", "stopped"]
+    reason: Annotated[
+        str | None, Meta(description="Why it was stopped.", examples=["webhook_disabled"])
+    ] = None
+    matched: Annotated[int, Meta(description="How many deliveries there are to send again.")]
+    sent: int
+    skipped: Annotated[int, Meta(description="How many were sent again before, by another job.")]
+    unavailable: Annotated[int, Meta(description="How many have no body on Kafka any more.")]
+    created_at: Time
+    finished_at: Time | None = None
