@@ -34,13 +34,17 @@ async def webhook(gateway: Gateway, tenant: Tenant) -> str:
 
 
 async def produced(
-    gateway: Gateway, endpoint_id: str, body: bytes = BODY, event_id: str = "evt_1"
+    gateway: Gateway,
+    endpoint_id: str,
+    body: bytes = BODY,
+    event_id: str = "evt_1",
+    workspace_id: str = "ws_a",
 ) -> tuple[int, int]:
     """Put a delivery onto Kafka; returns its coordinates."""
     meta = DeliveryMeta(
         event_id=event_id,
         event_type="qr.scanned",
-        workspace_id="ws_a",
+        workspace_id=workspace_id,
         attempt=1,
         trigger="event",
         revision=1,

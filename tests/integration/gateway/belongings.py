@@ -1,0 +1,132 @@
+"""What a workspace has, made as callers, the recorder and Kafka make it; and what nobody has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+from itertools import count
+from typing import Any
+
+from services.gateway.cursors import encode_cursor
+from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
+from tests.integration.gateway.calls import EVENT, Belongings
+from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.integration.gateway.reading import records_of
+from tests.integration.gateway.test_deliveries import attempt, logged, produced
+from tests.integration.gateway.test_rejected import put_aside
+
+_numbers = count(1)
+
+
+async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Belongings:
+    """Make one thing of each kind; every text in them has the mark."""
+    number = next(_numbers)
+    webhook = await _made(
+        gateway,
+        tenant,
+        "/v1/webhooks",
+        {
+            "url": f"https://{mark}.example/hook",
+            "events": ["*"],
+            "description": mark,
+            "secret": f"{mark}-secret-of-16-characters",
+            "metadata": {"k": mark},
+            "headers": {"X-K": mark},
+        },
+    )
+    # Like no other, so that no answer suggests one where another name is not known.
+    event_type = "t" + blake2b(str(number).encode(), digest_size=12).hexdigest()
+    described = {"type": event_type, "description": mark, "example": {"k": mark}}
+    await _made(gateway, tenant, "/v1/event-types", described)
+    key = f"{tenant.id}-{number}"
+    event = await _made(
+        gateway,
+        tenant,
+        "/v1/events",
+        {**EVENT, "data": {"k": mark}},
+        {"Idempotency-Key": key},
+    )
+    delivery = await _delivered(gateway, tenant, webhook, mark)
+    value = json.dumps({"type": mark, "data": {"k": mark}}).encode()
+    rejected = await put_aside(gateway, tenant, value, ("x", mark.encode()), offset=number)
+    return Belongings(
+        webhook=webhook,
+        delivery=delivery,
+        event=event,
+        event_type=event_type,
+        rejected=rejected.id,
+        idempotency_key=key,
+        workspace=tenant.id,
+        webhooks_cursor=encode_cursor(webhook),
+        deliveries_cursor=encode_cursor(delivery),
+        rejected_cursor=encode_cursor(rejected.id),
+    )
+
+
+async def _made(
+    gateway: Gateway,
+    tenant: Tenant,
+    path: str,
+    body: dict[str, Any],
+    headers: dict[str, str] | None = None,
+) -> str:
+    answer = await gateway.client.post(path, headers={**tenant.key, **(headers or {})}, json=body)
+    assert answer.is_success, answer.text
+    return str(answer.json().get("id"))
+
+
+async def _delivered(gateway: Gateway, tenant: Tenant, webhook: str, mark: str) -> str:
+    partition, offset = await produced(gateway, webhook, mark.encode(), workspace_id=tenant.id)
+    await logged(
+        gateway,
+        attempt(
+            webhook,
+            workspace_id=tenant.id,
+            partition=partition,
+            offset=offset,
+            url=f"https://{mark}.example/hook",
+            response_body=mark.encode(),
+        ),
+    )
+    listed = await gateway.client.get(f"/v1/webhooks/{webhook}/deliveries", headers=tenant.key)
+    (row,) = listed.json()["data"]
+    return str(row["id"])
+
+
+def absent(its: Belongings) -> Belongings:
+    """Return names as like these as can be, of things that were never there."""
+    ids = {name: _other(getattr(its, name)) for name in ("webhook", "delivery", "rejected")}
+    return Belongings(
+        **ids,
+        event=_other(its.event),
+        event_type=_other(its.event_type),
+        idempotency_key=its.idempotency_key + "-",
+        workspace=_other(its.workspace),
+        webhooks_cursor=encode_cursor(ids["webhook"]),
+        deliveries_cursor=encode_cursor(ids["delivery"]),
+        rejected_cursor=encode_cursor(ids["rejected"]),
+    )
+
+
+def _other(identifier: str) -> str:
+    return identifier[:-1] + f"{int(identifier[-1], 16) ^ 1:x}"
+
+
+async def state_without(gateway: Gateway, *tenants: Tenant) -> dict[tuple[str, str], str]:
+    """Return all that is stored in MongoDB and Kafka and names none of ``tenants``."""
+    found = {place: text async for place, text in _documents(gateway)}
+    for topic in (EVENTS, ENDPOINTS, DELIVERIES):
+        for record in await records_of(gateway.settings, topic):
+            place = (topic.name, f"{record.partition}-{record.offset}")
+            found[place] = repr((record.key, record.value, record.headers))
+    passed_over = re.compile("|".join(tenant.id for tenant in tenants) or "(?!)")
+    return {place: text for place, text in found.items() if not passed_over.search(text)}
+
+
+async def _documents(gateway: Gateway) -> AsyncIterator[tuple[tuple[str, str], str]]:
+    database = gateway.parts.mongo.database
+    for name in await database.list_collection_names():
+        async for document in database[name].find({}):
+            yield (name, str(document["_id"])), repr(document)

@@ -1,0 +1,232 @@
+"""Every call of the API: the scope it needs, what it is sent, and which things it may name.
+
+The tables here are compared with the OpenAPI document (``test_access.py``): a route, parameter or
+field that is new and not in them fails the build, with a message that says what to add. What a
+table gives for a name is how a value is taken from the ``Belongings`` of a workspace, so that each
+place where a caller can name a thing is tried with the things of another workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from services.gateway import auth
+
+METHODS: Final = ("get", "put", "post", "patch", "delete")
+MARK: Final = "hush-7f3"
+"""In every text that the things of a workspace hold; no answer to another one may have it."""
+
+
+class Belongings(NamedTuple):
+    """What a workspace has and calls can name; ``absent`` makes the same of things nobody has."""
+
+    webhook: str
+    delivery: str
+    event: str
+    event_type: str
+    rejected: str
+    idempotency_key: str
+    workspace: str
+    webhooks_cursor: str
+    deliveries_cursor: str
+    rejected_cursor: str
+
+
+Name = Callable[[Belongings], object]
+
+
+class Call(NamedTuple):
+    """``scope`` is None for a call that needs no credential; ``body`` is right as it is."""
+
+    scope: str | None
+    body: object = None
+    token_only: bool = False
+
+
+WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["*"]}
+EVENT: Final = {"type": "qr.scanned", "data": {}}
+CLOUD_EVENT: Final = {**EVENT, "specversion": "1.0", "id": "1", "source": "/shop"}
+CLOUD_TYPE: Final = "application/cloudevents+json"
+CLOUD_BATCH_TYPE: Final = "application/cloudevents-batch+json"
+
+_READ: Final = Call(auth.WEBHOOKS_READ)
+_WRITE: Final = Call(auth.WEBHOOKS_WRITE)
+_COMMON: Final = {
+    "GET /webhooks": _READ,
+    "GET /webhooks/{webhook_id}": _READ,
+    "PATCH /webhooks/{webhook_id}": Call(auth.WEBHOOKS_WRITE, {"description": "x"}),
+    "DELETE /webhooks/{webhook_id}": _WRITE,
+    "POST /webhooks": Call(auth.WEBHOOKS_WRITE, WEBHOOK),
+    "POST /webhooks/{webhook_id}/pause": _WRITE,
+    "POST /webhooks/{webhook_id}/resume": _WRITE,
+    "GET /webhooks/{webhook_id}/deliveries": Call(auth.DELIVERIES_READ),
+    "GET /webhooks/{webhook_id}/deliveries/{delivery_id}": Call(auth.DELIVERIES_READ),
+}
+_NATIVE: Final = {
+    "GET /webhooks/{webhook_id}/secret": Call(auth.SECRETS_READ),
+    "POST /webhooks/{webhook_id}/secret/rotate": Call(auth.WEBHOOKS_WRITE, {"overlap_s": 60}),
+    "POST /webhooks/{webhook_id}/ping": _WRITE,
+    "POST /webhooks/{webhook_id}/match": Call(auth.WEBHOOKS_READ, EVENT),
+    "GET /event-types": _READ,
+    "GET /event-types/{event_type}": _READ,
+    "POST /event-types": Call(auth.WEBHOOKS_WRITE, {"type": "order.placed"}),
+    "PATCH /event-types/{event_type}": Call(auth.WEBHOOKS_WRITE, {"deprecated": True}),
+    "GET /rejected-events": Call(auth.EVENTS_READ),
+    "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
+    "POST /rejected-events/{rejected_id}/resubmit": Call(auth.EVENTS_WRITE, EVENT),
+    "DELETE /rejected-events/{rejected_id}": Call(auth.EVENTS_WRITE),
+    "POST /events": Call(auth.EVENTS_WRITE, EVENT),
+    "POST /events/batch": Call(auth.EVENTS_WRITE, [EVENT]),
+}
+_DEVELOPER: Final = {
+    "GET /webhooks/{webhook_id}/secret": Call(auth.SECRETS_READ, token_only=True),
+    "POST /webhooks/{webhook_id}/secret/rotate": Call(
+        auth.WEBHOOKS_WRITE, {"overlap_s": 60}, token_only=True
+    ),
+    "POST /webhooks/{webhook_id}/test": Call(auth.WEBHOOKS_WRITE, token_only=True),
+}
+
+
+def _below(prefix: str, calls: Mapping[str, Call]) -> dict[str, Call]:
+    return {name.replace(" ", f" {prefix}", 1): call for name, call in calls.items()}
+
+
+CALLS: Final[Mapping[str, Call]] = {
+    **_below("/v1", _COMMON | _NATIVE),
+    **_below("/api/v1", _COMMON),
+    **_below("/api/developer", _DEVELOPER),
+    "GET /.well-known/webhooks/{webhook_id}/jwks.json": Call(None),
+    "GET /health/live": Call(None),
+    "GET /health/ready": Call(None),
+    "GET /metrics": Call(None),
+}
+
+PATH: Final[Mapping[str, Name]] = {
+    "webhook_id": lambda its: its.webhook,
+    "delivery_id": lambda its: its.delivery,
+    "event_type": lambda its: its.event_type,
+    "rejected_id": lambda its: its.rejected,
+}
+CURSORS: Final[Mapping[str, Name]] = {
+    "GET /v1/webhooks": lambda its: its.webhooks_cursor,
+    "GET /api/v1/webhooks": lambda its: its.webhooks_cursor,
+    "GET /v1/webhooks/{webhook_id}/deliveries": lambda its: its.deliveries_cursor,
+    "GET /api/v1/webhooks/{webhook_id}/deliveries": lambda its: its.deliveries_cursor,
+    "GET /v1/rejected-events": lambda its: its.rejected_cursor,
+}
+OTHERS: Final[Mapping[str, Name]] = {
+    "event_type": lambda its: its.event_type,
+    "Idempotency-Key": lambda its: its.idempotency_key,
+}
+"""Parameters of the query and headers that name something, besides cursors."""
+FIELDS: Final[Mapping[str, Name]] = {
+    "aliases": lambda its: [its.event_type],
+    "events": lambda its: [its.event_type],
+    "id": lambda its: its.event,
+    "source": lambda its: its.workspace,
+    "type": lambda its: its.event_type,
+}
+"""Fields of bodies that name something; in a batch, those of its events."""
+UNDOCUMENTED: Final[Mapping[str, Name]] = {
+    "workspace_id": lambda its: its.workspace,
+    "workspaceid": lambda its: its.workspace,
+}
+"""Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
+
+PLAIN_PARAMETERS: Final = {"If-Match", "limit", "metadata", "search", "since", "status", "until"}
+PLAIN_FIELDS: Final = {
+    *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
+    *("deprecated", "description", "example", "filter", "headers", "is_active", "metadata"),
+    *("overlap_s", "payload_format", "rate_limit", "retry_delays", "secret", "signature"),
+    *("specversion", "success_codes", "time", "timeout_ms", "url"),
+}
+"""What names nothing that belongs to a workspace."""
+
+
+class Operation(NamedTuple):
+    """An operation of the document: ``name`` is its method and path."""
+
+    name: str
+    path: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
+    fields: tuple[str, ...]
+    media_types: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        """Return the HTTP method."""
+        return self.name.partition(" ")[0]
+
+    @property
+    def call(self) -> Call:
+        """Return what is known of it here."""
+        return CALLS[self.name]
+
+    @property
+    def takes_events(self) -> bool:
+        """Return whether its body is an event, or events."""
+        return any("cloudevents" in media_type for media_type in self.media_types)
+
+    def at(self, names: Mapping[str, object]) -> str:
+        """Return the path with these values for its parameters."""
+        return self.name.partition(" ")[2].format_map(names)
+
+
+def operations(document: dict[str, Any]) -> list[Operation]:
+    """Return every operation of an OpenAPI document, what ends things last."""
+    found = [
+        Operation(
+            f"{method.upper()} {path}",
+            tuple(name for where, name in parameters if where == "path"),
+            tuple((where, name) for where, name in parameters if where != "path"),
+            tuple(sorted(set(_fields(document, operation)))),
+            tuple(operation.get("requestBody", {}).get("content", ())),
+        )
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+        for parameters in [[(one["in"], one["name"]) for one in operation.get("parameters", ())]]
+    ]
+    return sorted(found, key=lambda operation: operation.method == "DELETE")
+
+
+def _fields(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
+    content = operation.get("requestBody", {}).get("content", {})
+    for media in content.values():
+        schema = media["schema"]
+        schema = schema.get("items", schema)
+        if "$ref" in schema:
+            schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        yield from schema.get("properties", ())
+
+
+def what_is_missing(found: list[Operation]) -> list[str]:
+    """Return what the tables above lack for these operations, each with what to do. Pure."""
+    missing = [
+        f"{one.name} is new: add it to CALLS, with the scope it needs and a body that is right"
+        for one in found
+        if one.name not in CALLS
+    ]
+    for one in found:
+        missing += [
+            f"{one.name}: its path names {name!r}: add to PATH how it is taken from Belongings"
+            for name in one.path
+            if name not in PATH
+        ]
+        missing += [
+            f"{one.name}: its {where} {name!r} is new: add it to OTHERS (cursors: to CURSORS) if "
+            "it names a thing of the workspace, else to PLAIN_PARAMETERS"
+            for where, name in one.others
+            if not (name in OTHERS or name in PLAIN_PARAMETERS)
+            and not (name == "cursor" and one.name in CURSORS)
+        ]
+        missing += [
+            f"{one.name}: the field {name!r} of its body is new: add it to FIELDS if it names a "
+            "thing of the workspace, else to PLAIN_FIELDS"
+            for name in one.fields
+            if name not in FIELDS and name not in PLAIN_FIELDS
+        ]
+    names = {one.name for one in found}
+    missing += [f"{name} is served no more: take it out of CALLS" for name in CALLS.keys() - names]
+    return [f"{line} (tests/integration/gateway/calls.py)" for line in missing]
