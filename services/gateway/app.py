@@ -11,6 +11,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.errors import on_error
 from services.gateway.idempotency import Once
 from services.gateway.openapi import openapi_config
+from services.gateway.openapi_structs import StructSchemas
 from services.gateway.ports import Ports
 from services.gateway.requests import ApiRequest
 from services.gateway.routes import api_routers
@@ -32,6 +33,7 @@ def create_app(
         request_max_body_size=REQUEST_BYTES_MAX,
         exception_handlers={Exception: on_error},
         openapi_config=openapi_config(public_url),
+        plugins=[StructSchemas()],
         logging_config=None,
         state=State(
             {"ports": ports, "authenticator": authenticator, "checks": checks, "once": once}

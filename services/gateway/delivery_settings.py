@@ -13,15 +13,17 @@ import msgspec
 from msgspec import UNSET
 
 from services.gateway.errors import FieldError
-from services.gateway.schemas import CreateWebhook, UpdateWebhook
+from services.gateway.schemas import (
+    RATE_LIMIT_MAX,
+    RATE_LIMIT_MIN,
+    RETRY_DELAYS_MAX,
+    SUCCESS_CODES_MAX,
+    TIMEOUT_MS_MAX,
+    TIMEOUT_MS_MIN,
+    CreateWebhook,
+    UpdateWebhook,
+)
 from shared.topics import Tiers
-
-RATE_LIMIT_MIN: Final = 0.001  # one delivery in 17 minutes; slower than that is a pause
-RATE_LIMIT_MAX: Final = 10_000.0  # more than a worker sends in all
-RETRY_DELAYS_MAX: Final = 20
-TIMEOUT_MS_MIN: Final = 1_000
-TIMEOUT_MS_MAX: Final = 30_000  # a worker that stops waits for what is in flight, not for ever
-SUCCESS_CODES_MAX: Final = 20
 
 _CLASSES: Final = ("2xx", "3xx")
 _HAVE_A_MEANING: Final = (410, 429)  # gone; too many requests

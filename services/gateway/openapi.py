@@ -37,6 +37,7 @@ _ERRORS: Final = {
     401: "No credential, or one that is not valid.",
     403: "The credential may not do this.",
     404: "The workspace has no such thing.",
+    408: "The body did not arrive in time.",
     409: "The state of the thing, or an `Idempotency-Key` that was used, does not allow it.",
     412: "The webhook's ETag is not the one in `If-Match`: somebody has changed it meanwhile.",
     413: "The request is too large.",
@@ -55,6 +56,9 @@ Errors are `application/problem+json` (RFC 9457). Lists are newest first and tak
 `cursor`. Times are RFC 3339 in UTC with milliseconds.
 """
 
+_STRING_OR_NULL: Final = [OpenAPIType.STRING, OpenAPIType.NULL]
+"""Of members of events that may be absent: null is the same."""
+
 _EVENT_SCHEMA: Final = Schema(
     type=OpenAPIType.OBJECT,
     title="Event",
@@ -63,17 +67,17 @@ _EVENT_SCHEMA: Final = Schema(
         "type": Schema(type=OpenAPIType.STRING, description="An event type or an alias of one."),
         "data": Schema(type=OpenAPIType.OBJECT, description="What happened."),
         "id": Schema(
-            type=OpenAPIType.STRING,
+            type=_STRING_OR_NULL,
             min_length=1,
             max_length=128,
             description="Visible ASCII; generated when absent. With an id of your own, a repeat "
             "after an unclear answer is recognised as the same event.",
         ),
         "created": Schema(
-            type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+            type=_STRING_OR_NULL, description="RFC 3339; the time of the call when absent."
         ),
         "channels": Schema(
-            type=OpenAPIType.ARRAY,
+            type=[OpenAPIType.ARRAY, OpenAPIType.NULL],
             items=Schema(type=OpenAPIType.STRING, min_length=1, max_length=CHANNEL_LENGTH_MAX),
             max_items=CHANNELS_MAX,
             description="The channels that it is on: webhooks that name channels get it if one is "
@@ -96,14 +100,14 @@ _CLOUD_SCHEMA: Final = Schema(
         "source": Schema(type=OpenAPIType.STRING, description="A URI reference."),
         "type": Schema(type=OpenAPIType.STRING, description="An event type or an alias of one."),
         "time": Schema(
-            type=OpenAPIType.STRING, description="RFC 3339; the time of the call when absent."
+            type=_STRING_OR_NULL, description="RFC 3339; the time of the call when absent."
         ),
         "datacontenttype": Schema(
-            type=OpenAPIType.STRING, description="JSON, which is what it means when absent."
+            type=_STRING_OR_NULL, description="JSON, which is what it means when absent."
         ),
         "data": Schema(type=OpenAPIType.OBJECT, description="What happened."),
         "data_base64": Schema(
-            type=OpenAPIType.STRING, description="The same as base64 of JSON, instead of `data`."
+            type=_STRING_OR_NULL, description="The same as base64 of JSON, instead of `data`."
         ),
     },
     examples=[
@@ -120,8 +124,11 @@ _CLOUD_SCHEMA: Final = Schema(
 
 
 def errors(*more: int) -> dict[int, ResponseSpec]:
-    """Return the error answers of a route: those that every call may give, and ``more``."""
-    return _problems(*_COMMON_ERRORS, *more)
+    """Return the error answers of a route: those that every call may give, and ``more``.
+
+    A route that reads a body (so 413 is among them) may find it too slow, also.
+    """
+    return _problems(*_COMMON_ERRORS, *more, *((408,) if 413 in more else ()))
 
 
 def public_errors(*more: int) -> dict[int, ResponseSpec]:
@@ -181,6 +188,16 @@ class CorrectionOperation(Operation):
             {"application/json": _EVENT_SCHEMA, "application/cloudevents+json": _CLOUD_SCHEMA},
             required=False,
         )
+
+
+@dataclass
+class BodilessOperation(Operation):
+    """The operation of a route whose body may be left out."""
+
+    def __post_init__(self) -> None:
+        """Say so: Litestar does not see it."""
+        assert isinstance(self.request_body, RequestBody)
+        self.request_body.required = False
 
 
 def operation_id(_: HTTPRouteHandler, method: str, path: Sequence[Any]) -> str:

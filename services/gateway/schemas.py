@@ -22,6 +22,12 @@ CHANNELS_MAX: Final = 20
 METADATA_MAX: Final = 50
 METADATA_KEY_LENGTH_MAX: Final = 40
 METADATA_VALUE_LENGTH_MAX: Final = 500
+RATE_LIMIT_MIN: Final = 0.001  # one delivery in 17 minutes; slower than that is a pause
+RATE_LIMIT_MAX: Final = 10_000.0  # more than a worker sends in all
+RETRY_DELAYS_MAX: Final = 20
+TIMEOUT_MS_MIN: Final = 1_000
+TIMEOUT_MS_MAX: Final = 30_000  # a worker that stops waits for what is in flight, not for ever
+SUCCESS_CODES_MAX: Final = 20
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 50
 OVERLAP_S_MAX: Final = 7 * 86_400
@@ -32,6 +38,7 @@ Url = Annotated[
     Meta(
         description="Where webhooks are sent: an absolute https URL without credentials.",
         examples=["https://example.com/webhooks/qr3"],
+        extra_json_schema={"minLength": 1},
     ),
 ]
 Events = Annotated[
@@ -40,6 +47,7 @@ Events = Annotated[
         description="Event types, aliases allowed, patterns such as `qr.*`, or `*` for all. Not "
         "empty.",
         examples=[["qr.scanned", "qr.created"]],
+        extra_json_schema={"minItems": 1, "maxItems": EVENTS_MAX},
     ),
 ]
 Description = Annotated[
@@ -47,6 +55,7 @@ Description = Annotated[
     Meta(
         description=f"For people; up to {DESCRIPTION_LENGTH_MAX} characters.",
         examples=["Production webhook"],
+        extra_json_schema={"maxLength": DESCRIPTION_LENGTH_MAX},
     ),
 ]
 Concurrency = Annotated[
@@ -55,6 +64,7 @@ Concurrency = Annotated[
         description="How many requests may be in flight to it at once: 1 to the deployment's "
         "limit. Without it, Hooklane finds out how many it takes.",
         examples=[4],
+        extra_json_schema={"minimum": 1},
     ),
 ]
 RateLimit = Annotated[
@@ -63,6 +73,7 @@ RateLimit = Annotated[
         description="How many deliveries a second may start: 0.001 to 10,000. Without it, as many "
         "as it takes.",
         examples=[10.0],
+        extra_json_schema={"minimum": RATE_LIMIT_MIN, "maximum": RATE_LIMIT_MAX},
     ),
 ]
 _METADATA: Final = Meta(
@@ -85,6 +96,7 @@ RetryDelays = Annotated[
         description="When to try again after each failed attempt: up to 20 of the deployment's "
         "retry delays, none for a single attempt. Without it, the profile's.",
         examples=[["5s", "1m", "1h"]],
+        extra_json_schema={"maxItems": RETRY_DELAYS_MAX},
     ),
 ]
 TimeoutMs = Annotated[
@@ -93,6 +105,7 @@ TimeoutMs = Annotated[
         description="How long an attempt may take in all, in milliseconds: 1,000 to 30,000. "
         "Without it, the profile's.",
         examples=[5_000],
+        extra_json_schema={"minimum": TIMEOUT_MS_MIN, "maximum": TIMEOUT_MS_MAX},
     ),
 ]
 SuccessCodes = Annotated[
@@ -101,6 +114,7 @@ SuccessCodes = Annotated[
         description="Which answers mean that it was received: codes from 200 to 499 (but 410 and "
         "429), or `2xx` or `3xx` for all of a class. Without it, `2xx`.",
         examples=[["2xx", 302]],
+        extra_json_schema={"minItems": 1, "maxItems": SUCCESS_CODES_MAX},
     ),
 ]
 PayloadFormatField = Annotated[
@@ -118,6 +132,7 @@ Channels = Annotated[
         description=f"Only events that are on one of these channels, up to {CHANNELS_MAX}. Without "
         "it, all events.",
         examples=[["eu", "vip"]],
+        extra_json_schema={"maxItems": CHANNELS_MAX},
     ),
 ]
 DataFilter = Annotated[

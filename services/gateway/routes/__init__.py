@@ -7,6 +7,8 @@ and ``/api/developer``. Every workspace may use either; an answer follows the gu
 from __future__ import annotations
 
 from litestar import Router
+from litestar.enums import HttpMethod
+from litestar.routes import HTTPRoute
 
 from services.gateway.guards import authorise
 from services.gateway.routes import (
@@ -27,7 +29,7 @@ XQR_DEVELOPER = "/api/developer"
 def api_routers() -> list[Router]:
     """Return the routers of both faces, behind the guard."""
     common = [*endpoints.COMMON, *deliveries.COMMON]
-    return [
+    routers = [
         Router(
             path=NATIVE,
             route_handlers=[
@@ -59,3 +61,21 @@ def api_routers() -> list[Router]:
             tags=["XQR"],
         ),
     ]
+    for router in routers:
+        _forget_options(router)
+    return routers
+
+
+def _forget_options(router: Router) -> None:
+    """Take Litestar's answers to OPTIONS out of ``router``; the application makes them anew.
+
+    A router makes one with the first handler of a path, and its ``Allow`` lists no other method.
+    The application gets all handlers of a path at once.
+    """
+    for route in router.routes:
+        assert isinstance(route, HTTPRoute)
+        route.route_handlers = [
+            handler
+            for handler in route.route_handlers
+            if handler.http_methods != {HttpMethod.OPTIONS}
+        ]

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from services.gateway.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
-from services.gateway.endpoint_filters import STATUSES, Filters
+from services.gateway.endpoint_filters import SEARCH_LENGTH_MAX, STATUSES, Filters
 from services.gateway.etags import condition_of, etag_of
 from services.gateway.guards import QUERY, SCOPE, TOKEN_ONLY
 from services.gateway.handlers import cloudevents, endpoints, matches
@@ -64,7 +64,8 @@ TypeFilter = Annotated[
 Search = Annotated[
     str | None,
     QueryParameter(
-        description="Only those with this text in their URL or description, in whatever case."
+        description="Only those with this text in their URL or description, in whatever case.",
+        schema_extra={"min_length": 1, "max_length": SEARCH_LENGTH_MAX},
     ),
 ]
 MetadataFilter = Annotated[

@@ -39,6 +39,7 @@ IdempotencyKey = Annotated[
         "request. Within 24 hours, the same request with the same key gets the same answer and is "
         "performed once; another request with it gets 409.",
         required=False,
+        schema_extra={"min_length": 1, "max_length": KEY_LENGTH_MAX, "pattern": "^[!-~]+$"},
     ),
 ]
 REPLAYED: Final = ResponseHeader(

@@ -13,7 +13,13 @@ from services.gateway.auth import SECRETS_READ, WEBHOOKS_WRITE
 from services.gateway.guards import SCOPE, TOKEN_ONLY
 from services.gateway.handlers import signing
 from services.gateway.handlers.signing import Shown
-from services.gateway.openapi import PUBLIC, TOKEN_SECURITY, errors, public_errors
+from services.gateway.openapi import (
+    PUBLIC,
+    TOKEN_SECURITY,
+    BodilessOperation,
+    errors,
+    public_errors,
+)
 from services.gateway.requests import BODY_OPTIONAL, ApiRequest
 from services.gateway.schemas import EarlierSecret, KeySet, RotateSecret, Secret
 from shared.models.times import iso_ms
@@ -98,6 +104,7 @@ async def developer_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Se
     description=_ROTATE_WORDS,
     status_code=200,
     opt={SCOPE: WEBHOOKS_WRITE, BODY_OPTIONAL: True},
+    operation_class=BodilessOperation,
     responses=errors(404, 409, 413, 415),
 )
 async def rotate(
@@ -114,6 +121,7 @@ async def rotate(
     description=_ROTATE_WORDS + _DASHBOARD_WORDS,
     status_code=200,
     opt={SCOPE: WEBHOOKS_WRITE, TOKEN_ONLY: True, BODY_OPTIONAL: True},
+    operation_class=BodilessOperation,
     security=TOKEN_SECURITY,
     responses=errors(404, 409, 413, 415),
 )

@@ -10,6 +10,12 @@ from services.gateway.app import create_app
 from services.gateway.auth import Authenticator, JwtPolicy
 from services.gateway.guards import SCOPE
 from services.gateway.routes.health import Checks
+from services.gateway.schemas import (
+    DESCRIPTION_LENGTH_MAX,
+    EVENTS_MAX,
+    OVERLAP_S_MAX,
+    TIMEOUT_MS_MIN,
+)
 from tests.unit.services.gateway.fakes import ports
 
 METHODS = {"GET", "POST", "PATCH", "DELETE"}
@@ -103,3 +109,41 @@ def test_the_bodies_of_events_are_described(document: dict[str, Any]) -> None:
     assert single["application/json"]["schema"]["required"] == ["type", "data"]
     cloud = single["application/cloudevents+json"]["schema"]
     assert cloud["required"] == ["specversion", "id", "source", "type"]
+
+
+def test_requests_say_that_unknown_fields_are_refused(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    for name in ("CreateWebhook", "UpdateWebhook", "RotateSecret", "CreateEventType"):
+        assert schemas[name]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["Webhook"]
+
+
+def test_requests_say_what_validation_holds(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    webhook = schemas["CreateWebhook"]["properties"]
+
+    assert (webhook["events"]["minItems"], webhook["events"]["maxItems"]) == (1, EVENTS_MAX)
+    assert webhook["description"]["maxLength"] == DESCRIPTION_LENGTH_MAX
+    assert schemas["UpdateWebhook"]["properties"]["timeout_ms"]["minimum"] == TIMEOUT_MS_MIN
+    assert schemas["RotateSecret"]["properties"]["overlap_s"]["maximum"] == OVERLAP_S_MAX
+
+
+def test_a_rotation_may_come_without_a_body(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/webhooks/{webhook_id}/secret/rotate"]["post"]
+
+    assert operation["requestBody"].get("required", False) is False
+
+
+def test_options_lists_every_method_of_a_path(app: Litestar, document: dict[str, Any]) -> None:
+    served = {route.path_format: route for route in app.routes if isinstance(route, HTTPRoute)}
+    for path, item in document["paths"].items():
+        (options,) = [
+            handler
+            for handler in served[path].route_handlers
+            if handler.http_methods == {"OPTIONS"}
+        ]
+        answer: Any = options.fn({})
+        allowed = answer.headers["Allow"].split(", ")
+
+        assert set(allowed) == {"OPTIONS", *(method.upper() for method in item)}
