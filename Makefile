@@ -25,7 +25,7 @@ find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
 	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-all lint type bench requirements clean reset
+.PHONY: help setup setup-test run test test-all lint type bench fuzz-api requirements clean reset
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ type: setup-test ## Types, strictly
 
 bench: setup-test ## Measure throughput, latency and isolation here (BENCH="--quick --series A,B")
 	@exec $(BIN)/python -m bench $(BENCH)
+
+fuzz-api: setup-test ## Try the whole API with Schemathesis for 20 minutes (FUZZ_SECONDS=...)
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) exec $(BIN)/python -m pytest -s \
+	  tests/integration/gateway/test_fuzz.py
 
 requirements: setup ## Lock the dependencies of pyproject.toml (UPGRADE=1: to newer versions)
 	$(LOCK) $(UPGRADED) pyproject.toml --all-extras --group local --group test -o requirements/test.txt
