@@ -10,8 +10,9 @@ from itertools import count
 from typing import Any
 
 from services.gateway.cursors import encode_cursor
+from shared.models import ids
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
-from tests.integration.gateway.calls import EVENT, Belongings
+from tests.integration.gateway.calls import EVENT, RECOVERY, Belongings
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.reading import records_of
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
@@ -48,7 +49,8 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
         {**EVENT, "data": {"k": mark}},
         {"Idempotency-Key": key},
     )
-    delivery = await _delivered(gateway, tenant, webhook, mark)
+    delivery = await _delivered(gateway, tenant, webhook, event, mark)
+    job = await _made(gateway, tenant, f"/v1/webhooks/{webhook}/recover", RECOVERY)
     value = json.dumps({"type": mark, "data": {"k": mark}}).encode()
     rejected = await put_aside(gateway, tenant, value, ("x", mark.encode()), offset=number)
     return Belongings(
@@ -57,6 +59,7 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
         event=event,
         event_type=event_type,
         rejected=rejected.id,
+        job=job,
         idempotency_key=key,
         workspace=tenant.id,
         webhooks_cursor=encode_cursor(webhook),
@@ -77,13 +80,19 @@ async def _made(
     return str(answer.json().get("id"))
 
 
-async def _delivered(gateway: Gateway, tenant: Tenant, webhook: str, mark: str) -> str:
-    partition, offset = await produced(gateway, webhook, mark.encode(), workspace_id=tenant.id)
+async def _delivered(gateway: Gateway, tenant: Tenant, webhook: str, event: str, mark: str) -> str:
+    sent_ms = ids.time_ms_of(event)
+    partition, offset = await produced(
+        gateway, webhook, mark.encode(), event, workspace_id=tenant.id
+    )
     await logged(
         gateway,
         attempt(
             webhook,
             workspace_id=tenant.id,
+            event_id=event,
+            due_ms=sent_ms,
+            started_ms=sent_ms,
             partition=partition,
             offset=offset,
             url=f"https://{mark}.example/hook",
@@ -97,16 +106,18 @@ async def _delivered(gateway: Gateway, tenant: Tenant, webhook: str, mark: str) 
 
 def absent(its: Belongings) -> Belongings:
     """Return names as like these as can be, of things that were never there."""
-    ids = {name: _other(getattr(its, name)) for name in ("webhook", "delivery", "rejected")}
+    others = {
+        name: _other(getattr(its, name)) for name in ("webhook", "delivery", "rejected", "job")
+    }
     return Belongings(
-        **ids,
+        **others,
         event=_other(its.event),
         event_type=_other(its.event_type),
         idempotency_key=its.idempotency_key + "-",
         workspace=_other(its.workspace),
-        webhooks_cursor=encode_cursor(ids["webhook"]),
-        deliveries_cursor=encode_cursor(ids["delivery"]),
-        rejected_cursor=encode_cursor(ids["rejected"]),
+        webhooks_cursor=encode_cursor(others["webhook"]),
+        deliveries_cursor=encode_cursor(others["delivery"]),
+        rejected_cursor=encode_cursor(others["rejected"]),
     )
 
 

@@ -26,6 +26,7 @@ class Belongings(NamedTuple):
     event: str
     event_type: str
     rejected: str
+    job: str
     idempotency_key: str
     workspace: str
     webhooks_cursor: str
@@ -46,6 +47,7 @@ class Call(NamedTuple):
 
 WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT: Final = {"type": "qr.scanned", "data": {}}
+RECOVERY: Final = {"since": "2026-03-15T10:00:00Z"}
 CLOUD_EVENT: Final = {**EVENT, "specversion": "1.0", "id": "1", "source": "/shop"}
 CLOUD_TYPE: Final = "application/cloudevents+json"
 CLOUD_BATCH_TYPE: Final = "application/cloudevents-batch+json"
@@ -72,6 +74,10 @@ _NATIVE: Final = {
     "GET /event-types/{event_type}": _READ,
     "POST /event-types": Call(auth.WEBHOOKS_WRITE, {"type": "order.placed"}),
     "PATCH /event-types/{event_type}": Call(auth.WEBHOOKS_WRITE, {"deprecated": True}),
+    "POST /webhooks/{webhook_id}/recover": Call(auth.WEBHOOKS_WRITE, RECOVERY),
+    "GET /deliveries": Call(auth.DELIVERIES_READ),
+    "GET /events/{event_id}": Call(auth.DELIVERIES_READ),
+    "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
     "GET /rejected-events": Call(auth.EVENTS_READ),
     "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
     "POST /rejected-events/{rejected_id}/resubmit": Call(auth.EVENTS_WRITE, EVENT),
@@ -106,6 +112,8 @@ PATH: Final[Mapping[str, Name]] = {
     "webhook_id": lambda its: its.webhook,
     "delivery_id": lambda its: its.delivery,
     "event_type": lambda its: its.event_type,
+    "event_id": lambda its: its.event,
+    "job_id": lambda its: its.job,
     "rejected_id": lambda its: its.rejected,
 }
 CURSORS: Final[Mapping[str, Name]] = {
@@ -113,10 +121,14 @@ CURSORS: Final[Mapping[str, Name]] = {
     "GET /api/v1/webhooks": lambda its: its.webhooks_cursor,
     "GET /v1/webhooks/{webhook_id}/deliveries": lambda its: its.deliveries_cursor,
     "GET /api/v1/webhooks/{webhook_id}/deliveries": lambda its: its.deliveries_cursor,
+    "GET /v1/deliveries": lambda its: its.deliveries_cursor,
+    "GET /v1/events/{event_id}": lambda its: its.deliveries_cursor,
     "GET /v1/rejected-events": lambda its: its.rejected_cursor,
 }
 OTHERS: Final[Mapping[str, Name]] = {
+    "event_id": lambda its: its.event,
     "event_type": lambda its: its.event_type,
+    "webhook_id": lambda its: its.webhook,
     "Idempotency-Key": lambda its: its.idempotency_key,
 }
 """Parameters of the query and headers that name something, besides cursors."""
@@ -134,12 +146,14 @@ UNDOCUMENTED: Final[Mapping[str, Name]] = {
 }
 """Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
 
-PLAIN_PARAMETERS: Final = {"If-Match", "limit", "metadata", "search", "since", "status", "until"}
+PLAIN_PARAMETERS: Final = {
+    *("If-Match", "limit", "metadata", "search", "since", "status", "status_code", "until"),
+}
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
     *("deprecated", "description", "example", "filter", "headers", "is_active", "metadata"),
     *("overlap_s", "payload_format", "rate_limit", "retry_delays", "secret", "signature"),
-    *("specversion", "success_codes", "time", "timeout_ms", "url"),
+    *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""
 
