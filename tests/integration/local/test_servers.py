@@ -31,6 +31,7 @@ async def stopped_after(server: Child) -> AsyncIterator[None]:
         await server.kill9()
 
 
+@pytest.mark.slow
 async def test_what_kafka_acknowledged_survives_kill_9_on_the_same_port(tmp_path: Path) -> None:
     kafka = Kafka(tmp_path / "a, folder with ünusual characters", logs_dir=tmp_path / "logs")
     async with stopped_after(kafka):
@@ -56,6 +57,7 @@ async def test_kafka_can_be_formatted_with_an_id_that_begins_with_a_dash(
     assert "cluster.id=-AAAA" in (tmp_path / "kafka" / LOG_DIR / "meta.properties").read_text()
 
 
+@pytest.mark.slow
 async def test_kafka_keeps_its_log_for_the_next_run_on_another_port(tmp_path: Path) -> None:
     first = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs")
     async with stopped_after(first):

@@ -68,6 +68,7 @@ async def test_a_second_worker_may_come_and_go_during_the_load(
         await check(world, attempts)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_leaves_nothing_undone_and_nothing_doubled(
     world: World, settings: Settings
 ) -> None:
@@ -129,6 +130,7 @@ async def test_mongodb_may_be_killed_during_the_load_and_the_log_catches_up(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 async def test_kafka_may_be_killed_during_the_load_and_the_log_catches_up(
     mongo_server: MongoServer, tmp_path: Path
 ) -> None:

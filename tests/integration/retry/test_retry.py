@@ -137,6 +137,7 @@ async def test_a_second_worker_may_come_and_go_and_everything_comes_back(
         await world.all_moved(expected)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_loses_nothing(world: World, settings: Settings) -> None:
     static = msgspec.structs.replace(settings, instance="0")
     expected: list[str] = []
