@@ -160,7 +160,13 @@ class Consumer:
             if calm:
                 fetched |= await self._records(calm, 0)
             self._crowded -= crowded
-            fetched |= await self._records(crowded, 0)
+            try:
+                fetched |= await self._records(crowded, 0)
+            except KafkaError as error:
+                if not fetched:
+                    raise
+                # aiokafka has passed the others by: they are not handed out again.
+                _log.warning("fetch_failed", error=repr(error))
         if fetched:
             return fetched
         return await self._records(assigned, PAUSED_WAIT_MS if self._paused else FETCH_WAIT_MS)
