@@ -300,8 +300,8 @@ class Engine:
         """Take the result of a request and start what may follow in its lane."""
         origin = delivery.origin
         del self._sending[origin.partition, origin.offset]
-        steady_ms = _steady_ms()
-        hold_ms = asked_hold_ms(destination, outcome, _now_ms())
+        steady_ms, now_ms = _steady_ms(), _now_ms()
+        hold_ms = asked_hold_ms(destination, outcome, now_ms)
         ending = Ending.PUSHED_BACK if hold_ms else _ending(outcome)
         self._lanes.completed(lane, ending, duration_ms=outcome.timing.total_ms, now_ms=steady_ms)
         if hold_ms and _is_still_at(lane, destination):
@@ -310,19 +310,24 @@ class Engine:
         if isinstance(outcome, Unanswered) and outcome.kind == "local":
             self._on_local_failure(delivery, outcome)
         else:
-            self._settle(delivery, destination, sent, outcome)
+            self._settle(delivery, destination, sent, outcome, now_ms)
         self._moved.set()
         self._pump()
 
     def _settle(
-        self, delivery: Delivery, destination: Destination, sent: Sent, outcome: Outcome
+        self,
+        delivery: Delivery,
+        destination: Destination,
+        sent: Sent,
+        outcome: Outcome,
+        now_ms: int,
     ) -> None:
         """Have what follows published; a fault of ours must not leave a delivery open for ever."""
         try:
-            settlement = settle(delivery.origin, destination, sent, outcome, _now_ms())
+            settlement = settle(delivery.origin, destination, sent, outcome, now_ms)
         except Exception:
             _log.exception("settling_failed", endpoint_id=delivery.origin.endpoint_id)
-            self._park(delivery, _now_ms())
+            self._park(delivery, now_ms)
             return
         if settlement.attempt.status != "success":
             _log_failure(settlement.attempt)

@@ -78,6 +78,11 @@ class _Stream:
         self.flushing: Sequence[Result] = ()
         self.wake = asyncio.Event()
 
+    @property
+    def count(self) -> int:
+        """Return how many results wait or are under way."""
+        return len(self.waiting) + len(self.flushing)
+
     def put(self, result: Result) -> None:
         self.waiting.append(result)
         self.wake.set()
@@ -106,18 +111,17 @@ class Outbox:
         self._followed = _Stream()
         self._aside = _Stream()
         self._streams = (self._ended, self._followed, self._aside)
-        self._unrecorded = 0
         self._room = asyncio.Event()
 
     @property
     def busy(self) -> bool:
         """Return whether results wait or are under way."""
-        return any(stream.waiting or stream.flushing for stream in self._streams)
+        return any(stream.count for stream in self._streams)
 
     @property
     def full(self) -> bool:
         """Return whether no request should start until Kafka has taken more results."""
-        return self._unrecorded >= UNRECORDED_MAX
+        return self._ended.count + self._followed.count >= UNRECORDED_MAX
 
     async def room(self) -> None:
         """Return when more may be put aside."""
@@ -130,7 +134,6 @@ class Outbox:
         if result.attempt is None:
             self._aside.put(result)
             return
-        self._unrecorded += 1
         (self._ended if result.follow_up is None else self._followed).put(result)
 
     async def run(self, flushed: Callable[[], None]) -> None:
@@ -145,7 +148,6 @@ class Outbox:
             batch = await stream.next()
             not_before = loop.time() + PACE_S
             await self._flush([result for result in batch if self._is_ours(result)])
-            self._unrecorded -= sum(result.attempt is not None for result in batch)
             stream.done()
             self._room.set()
             flushed()
