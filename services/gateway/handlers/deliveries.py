@@ -9,9 +9,9 @@ import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.handlers import endpoints, event_log
-from services.gateway.ports import BodyUnavailable, Ports, Row, RowPage
+from services.gateway.ports import BodyUnavailable, Kept, Ports, Row, RowPage
 from services.gateway.times import time_of
-from shared.models.attempts import Status
+from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
 from shared.models.searches import AttemptFilter
 
@@ -123,17 +123,20 @@ async def get(ports: Ports, caller: Caller, endpoint_id: str, delivery_id: str) 
 
 async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
     """Return the bytes of the request's body, or why they are not to be had."""
-    attempt = row.attempt
     try:
-        kept = await ports.bodies.read(
-            partition=attempt.partition,
-            offset=attempt.offset,
-            endpoint_id=attempt.endpoint_id,
-            event_id=attempt.event_id,
-        )
+        return (await kept(ports, row.attempt)).body
     except BodyUnavailable as unavailable:
         return unavailable
-    return kept.body
+
+
+async def kept(ports: Ports, attempt: Attempt) -> Kept:
+    """Return what was sent; raises BodyUnavailable."""
+    return await ports.bodies.read(
+        partition=attempt.partition,
+        offset=attempt.offset,
+        endpoint_id=attempt.endpoint_id,
+        event_id=attempt.event_id,
+    )
 
 
 def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:

@@ -16,15 +16,10 @@ from msgspec import UNSET
 
 from services.gateway.auth import Caller
 from services.gateway.errors import FieldError, InvalidFields
-from services.gateway.event_schemas import (
-    CreateEventType,
-    EventType,
-    UpdateEventType,
-)
+from services.gateway.event_schemas import CreateEventType, EventType, UpdateEventType
+from services.gateway.handlers.endpoints import CHANGE_TRIES_MAX
 from services.gateway.ports import Ports
-from services.gateway.schemas import (
-    DESCRIPTION_LENGTH_MAX,
-)
+from services.gateway.schemas import DESCRIPTION_LENGTH_MAX
 from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.management import OwnType, Workspace
 from shared.models.operational import OPERATIONAL
@@ -33,7 +28,6 @@ from shared.profiles.profile import Profile, is_event_type
 TYPES_MAX: Final = 200
 ALIASES_MAX: Final = 10
 EXAMPLE_BYTES_MAX: Final = 4_096
-CHANGE_TRIES_MAX: Final = 5
 
 _NOT_OWN: Final = (
     "is an event type of the product or of Hooklane; only the workspace's own can be changed"

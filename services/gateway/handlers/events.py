@@ -15,11 +15,7 @@ import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
-from services.gateway.event_schemas import (
-    BATCH_EVENTS_MAX,
-    BatchResult,
-    EventProblem,
-)
+from services.gateway.event_schemas import BATCH_EVENTS_MAX, BatchResult, EventProblem
 from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Record

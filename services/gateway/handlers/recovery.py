@@ -15,8 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from services.gateway.auth import Caller
-from services.gateway.handlers import endpoints
-from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row
+from services.gateway.handlers import deliveries, endpoints
+from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row, RowPage
 from services.gateway.times import time_of
 from shared.kafka.publisher import Record
 from shared.models import ids
@@ -99,14 +99,7 @@ async def step(ports: Ports, job: Job) -> Job | None:
         # A step that failed half-way may have noted what it did not send.
         await ports.jobs.unnote(job)
         return await _store(ports, _ended(ports, job, f"webhook_{obstacle}"))
-    page = await ports.log.page(
-        job.endpoint_id,
-        limit=STEP_ROWS,
-        before=job.before,
-        chosen=AttemptFilter(status=job.status),
-        since_ms=job.since_ms,
-        until_ms=job.until_ms,
-    )
+    page = await _page(ports, job, limit=STEP_ROWS, before=job.before)
     rows = [row for row in page.rows if is_lost(row.attempt)]
     job = await _send(ports, job, endpoint, rows)
     job = replace(job, before=page.next)
@@ -139,14 +132,7 @@ async def _count(ports: Ports, job: Job) -> int:
     """Return how many deliveries a job is about; raises Invalid for too many."""
     matched, before = 0, None
     while True:
-        page = await ports.log.page(
-            job.endpoint_id,
-            limit=COUNT_ROWS,
-            before=before,
-            chosen=AttemptFilter(status=job.status),
-            since_ms=job.since_ms,
-            until_ms=job.until_ms,
-        )
+        page = await _page(ports, job, limit=COUNT_ROWS, before=before)
         matched += sum(is_lost(row.attempt) for row in page.rows)
         before = page.next
         if matched > MATCHED_MAX:
@@ -156,6 +142,18 @@ async def _count(ports: Ports, job: Job) -> int:
             )
         if before is None:
             return matched
+
+
+async def _page(ports: Ports, job: Job, *, limit: int, before: str | None) -> RowPage:
+    """Return a page of the log of what a job is about, newest first."""
+    return await ports.log.page(
+        job.endpoint_id,
+        limit=limit,
+        before=before,
+        chosen=AttemptFilter(status=job.status),
+        since_ms=job.since_ms,
+        until_ms=job.until_ms,
+    )
 
 
 async def _send(ports: Ports, job: Job, endpoint: Endpoint, rows: list[Row]) -> Job:
@@ -184,12 +182,7 @@ async def _send(ports: Ports, job: Job, endpoint: Endpoint, rows: list[Row]) -> 
 async def _kept(ports: Ports, attempt: Attempt) -> Kept | None:
     """Return what was sent, None where Kafka does not have it any more; raises Outage."""
     try:
-        return await ports.bodies.read(
-            partition=attempt.partition,
-            offset=attempt.offset,
-            endpoint_id=attempt.endpoint_id,
-            event_id=attempt.event_id,
-        )
+        return await deliveries.kept(ports, attempt)
     except BodyAway as error:
         raise Outage(str(error)) from error
     except BodyUnavailable:

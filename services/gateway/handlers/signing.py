@@ -78,10 +78,10 @@ async def public_keys(ports: Ports, endpoint_id: str) -> list[Jwk]:
     found = [] if endpoint is None else [endpoint.public_key]
     if endpoint is not None:
         found += [old.public_key for old in _still_signing(endpoint.earlier, ports.now_ms())]
-    keys = [asymmetric.jwk_of(key) for key in found if key is not None]
-    if not keys:
+    published = [asymmetric.jwk_of(key) for key in found if key is not None]
+    if not published:
         raise NotFound(f"no webhook {endpoint_id[:64]!r} has a public key")
-    return keys
+    return published
 
 
 def _rotated(ports: Ports, current: Endpoint, secret: str, overlap_ms: int) -> Endpoint:

@@ -7,11 +7,7 @@ from typing import Final
 from litestar import Response, post
 
 from services.gateway.auth import EVENTS_WRITE, Authenticator
-from services.gateway.event_schemas import (
-    Accepted,
-    BatchResult,
-    BatchResults,
-)
+from services.gateway.event_schemas import Accepted, BatchResult, BatchResults
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import cloudevents, events
 from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE

@@ -23,9 +23,7 @@ from services.gateway.openapi import CorrectionOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, ApiRequest
 from services.gateway.routes.deliveries import shown_text
 from services.gateway.routes.endpoints import Cursor, Limit
-from services.gateway.schemas import (
-    LIMIT_DEFAULT,
-)
+from services.gateway.schemas import LIMIT_DEFAULT
 from shared.models import ids
 from shared.models.rejected import Rejected
 from shared.models.times import iso_ms

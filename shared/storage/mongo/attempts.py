@@ -31,14 +31,13 @@ from shared.storage.chunks import (
     slot_of,
     slot_start,
 )
-from shared.storage.mongo.client import Document, Mongo, outages
+from shared.storage.mongo.client import DAY_MS, DUPLICATE_KEY, Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, DESCENDING, Index
 
 CHUNKS: Final = "log_chunks"
 
 SCAN_ROWS_MAX: Final = 20_000
 READ_CHUNKS: Final = 64  # fetched at a time
-DAY_MS: Final = 86_400_000
 
 INDEXES: Final = (
     Index(
@@ -70,7 +69,6 @@ INDEXES: Final = (
 
 _LAST: Final = "whe"  # behind every delivery id
 _FAR_MS: Final = (1 << 48) - 2 * SLOT_MS
-_DUPLICATE_KEY: Final = 11_000
 _ROW_AT_FAULT: Final = frozenset(
     {
         2,  # BadValue
@@ -206,7 +204,7 @@ def _judge(error: BulkWriteError, chunks: Sequence[Chunk]) -> Stored:
     """Return what an unordered insert with errors has stored; raises Outage to have it repeated."""
     failures: list[dict[str, Any]] = error.details["writeErrors"]
     refused = [failure for failure in failures if failure["code"] in _ROW_AT_FAULT]
-    known = [failure for failure in failures if failure["code"] == _DUPLICATE_KEY]
+    known = [failure for failure in failures if failure["code"] == DUPLICATE_KEY]
     if len(known) + len(refused) < len(failures) or error.details["writeConcernErrors"]:
         raise Outage("MongoDB did not take all rows of the log") from error
     rows = sum(chunk.rows for chunk in chunks)

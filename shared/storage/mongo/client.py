@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import DESCENDING
 from pymongo.errors import (
+    BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
     NetworkTimeout,
@@ -31,6 +33,9 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 SERVER_SELECTION_TIMEOUT_MS: Final = 2_000
 OPERATION_TIMEOUT_MS: Final = 5_000
+
+DAY_MS: Final = 86_400_000
+DUPLICATE_KEY: Final = 11_000
 
 _UNREACHABLE: Final = (
     ConnectionFailure,
@@ -85,3 +90,27 @@ def outages() -> Iterator[None]:
         if error.timeout:
             raise Outage(f"MongoDB did not answer within {OPERATION_TIMEOUT_MS} ms") from error
         raise
+
+
+def known_already(error: BulkWriteError, what: str) -> list[Document]:
+    """Return the failures of an unordered insert if what failed was there already, all of it.
+
+    Anything else raises Outage, to have the insert repeated; ``what`` was to be stored. It names
+    codes only: the server's words may hold what was in the documents.
+    """
+    failures: list[Document] = error.details["writeErrors"]
+    others = {failure["code"] for failure in failures} - {DUPLICATE_KEY}
+    if others or error.details["writeConcernErrors"]:
+        raise Outage(f"MongoDB did not take all {what} (codes {sorted(others)})") from error
+    return failures
+
+
+async def newest(
+    collection: Collection, where: Document, *, limit: int, before: str | None
+) -> list[Document]:
+    """Return up to ``limit`` documents, newest id first, older than the id ``before``."""
+    older = where if before is None else {**where, "_id": {"$lt": before}}
+    with outages():
+        found = collection.find(older).sort("_id", DESCENDING).limit(limit)
+        documents: list[Document] = await found.to_list(limit)
+    return documents

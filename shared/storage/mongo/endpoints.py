@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from pymongo import DESCENDING
 
 from shared.models.management import (
     ALL_ENDPOINTS,
@@ -16,7 +15,7 @@ from shared.models.management import (
     EndpointFilter,
     EndpointStatus,
 )
-from shared.storage.mongo.client import Document, Mongo, outages
+from shared.storage.mongo.client import Document, Mongo, newest, outages
 from shared.storage.mongo.publishing import VISIBLE, Clock, Entropy, Publishing, SendState
 
 ENDPOINTS: Final = "endpoints"
@@ -68,15 +67,7 @@ class EndpointStore:
     ) -> list[Endpoint]:
         """Return up to ``limit`` endpoints, newest first, older than the id ``before``."""
         where: Document = {**VISIBLE, "workspace_id": workspace_id, **_chosen(chosen)}
-        if before is not None:
-            where["_id"] = {"$lt": before}
-        with outages():
-            found = (
-                await self._collection.find(where)
-                .sort("_id", DESCENDING)
-                .limit(limit)
-                .to_list(limit)
-            )
+        found = await newest(self._collection, where, limit=limit, before=before)
         return [_endpoint(document) for document in found]
 
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:

@@ -8,21 +8,18 @@ wants to.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from bson.datetime_ms import DatetimeMS
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from shared.models.errors import Outage
 from shared.models.jobs import HELD_MS, Job, Resend
-from shared.storage.mongo.client import Document, Mongo, outages
+from shared.storage.mongo.client import DAY_MS, Document, Mongo, known_already, outages
 
 JOBS: Final = "jobs"
 RESENDS: Final = "resends"
-DAY_MS: Final = 86_400_000
-_DUPLICATE_KEY: Final = 11_000
 
 
 class JobStore:
@@ -99,11 +96,7 @@ class JobStore:
             await self._resends.delete_many(where)
 
     async def _standing(self, resends: Sequence[Resend], error: BulkWriteError) -> list[Resend]:
-        failures: list[dict[str, Any]] = error.details["writeErrors"]
-        if error.details["writeConcernErrors"] or any(
-            failure["code"] != _DUPLICATE_KEY for failure in failures
-        ):
-            raise Outage("MongoDB did not take all notes of what is sent again") from error
+        failures = known_already(error, "notes of what is sent again")
         wanted = [resends[failure["index"]].delivery_id for failure in failures]
         with outages():
             found: list[Document] = await self._resends.find({"_id": {"$in": wanted}}).to_list(None)

@@ -21,8 +21,8 @@ from shared.models.attempts import Attempt
 from shared.models.jobs import Resend
 from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
 from shared.storage.chunks import SLOT_MS, AttemptRow, merge
-from shared.storage.mongo.attempts import CHUNKS, DAY_MS, Page
-from shared.storage.mongo.client import Document, Mongo, outages
+from shared.storage.mongo.attempts import CHUNKS, Page
+from shared.storage.mongo.client import DAY_MS, Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, DESCENDING
 
 SEARCH_ROWS_MAX: Final = 1_000

@@ -6,20 +6,25 @@ has been discarded stays discarded until its time is over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from bson.datetime_ms import DatetimeMS
 from pymongo.errors import BulkWriteError
 
-from shared.models.errors import Outage
 from shared.models.rejected import Rejected
-from shared.storage.mongo.client import Document, Mongo, outages
-from shared.storage.mongo.indexes import ASCENDING, DESCENDING, Index
+from shared.storage.mongo.client import (
+    DAY_MS,
+    Document,
+    Mongo,
+    known_already,
+    newest,
+    outages,
+)
+from shared.storage.mongo.indexes import ASCENDING, Index
 
 REJECTED: Final = "rejected"
-DAY_MS: Final = 86_400_000
 
 INDEXES: Final = (
     Index(
@@ -34,8 +39,6 @@ INDEXES: Final = (
         options={"expireAfterSeconds": 0},
     ),
 )
-
-_DUPLICATE_KEY: Final = 11_000
 
 
 class RejectedStore:
@@ -55,31 +58,14 @@ class RejectedStore:
                     [self._document(one) for one in rejected], ordered=False
                 )
         except BulkWriteError as error:
-            details: Mapping[str, Any] = error.details or {}
-            others = [
-                fault
-                for fault in details.get("writeErrors", ())
-                if fault.get("code") != _DUPLICATE_KEY
-            ]
-            if others or details.get("writeConcernErrors"):
-                raise Outage(
-                    f"MongoDB did not take rejected events: {str(details)[:200]}"
-                ) from None
+            known_already(error, "rejected events")
 
     async def page(
         self, workspace_id: str, *, limit: int, before: str | None = None
     ) -> list[Rejected]:
         """Return up to ``limit`` open ones, newest first, older than the id ``before``."""
         where: Document = {"workspace_id": workspace_id, "state": "open"}
-        if before is not None:
-            where["_id"] = {"$lt": before}
-        with outages():
-            found = (
-                await self._collection.find(where)
-                .sort("_id", DESCENDING)
-                .limit(limit)
-                .to_list(limit)
-            )
+        found = await newest(self._collection, where, limit=limit, before=before)
         return [_rejected(document) for document in found]
 
     async def get(self, workspace_id: str, rejected_id: str) -> Rejected | None:

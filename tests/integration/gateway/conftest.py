@@ -63,18 +63,23 @@ def settings(kafka_server: KafkaServer, mongo_server: MongoServer) -> Settings:
     )
 
 
+def client_of(parts: Parts) -> AsyncClient:
+    """Return a client of a gateway over these parts."""
+    app = create_app(
+        ports=parts.ports,
+        authenticator=Authenticator(parts.ports, parts.jwt_policy),
+        checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
+    )
+    transport = ASGITransport(app)  # type: ignore[arg-type]
+    return AsyncClient(transport=transport, base_url="http://gateway")
+
+
 @pytest.fixture
 async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
     await create_topics(settings)
     async with open_parts(settings) as parts:
         await ensure_indexes(parts.mongo)
-        app = create_app(
-            ports=parts.ports,
-            authenticator=Authenticator(parts.ports, parts.jwt_policy),
-            checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
-        )
-        transport = ASGITransport(app)  # type: ignore[arg-type]
-        async with AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with client_of(parts) as client:
             yield Gateway(client, parts, settings)
 
 

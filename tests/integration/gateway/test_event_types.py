@@ -1,15 +1,11 @@
 """Event types of a workspace's own over HTTP, MongoDB and the ``endpoints`` topic."""
 
 import pytest
-from httpx import ASGITransport, AsyncClient
 
-from services.gateway.app import create_app
-from services.gateway.auth import Authenticator
-from services.gateway.routes.health import Checks
 from services.gateway.wiring import open_parts
 from shared.models.endpoints import TypeNames, WorkspaceState, decode_state
 from shared.topics import ENDPOINTS
-from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.integration.gateway.conftest import Gateway, Tenant, client_of
 from tests.integration.gateway.reading import records_of
 
 pytestmark = pytest.mark.integration
@@ -22,19 +18,12 @@ EVENT = {"type": "order.created", "data": {}}
 async def test_a_type_that_was_made_is_known_to_every_gateway_and_to_fan_out(
     gateway: Gateway, qr3: Tenant
 ) -> None:
-    async with open_parts(gateway.settings) as parts:
-        app = create_app(
-            ports=parts.ports,
-            authenticator=Authenticator(parts.ports, parts.jwt_policy),
-            checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
-        )
-        transport = ASGITransport(app)  # type: ignore[arg-type]
-        async with AsyncClient(transport=transport, base_url="http://gateway") as other:
-            unknown = await other.post("/v1/webhooks", headers=qr3.key, json=HOOK)
-            made = await gateway.client.post("/v1/event-types", headers=qr3.key, json=ORDER)
-            subscribed = await other.post("/v1/webhooks", headers=qr3.key, json=HOOK)
-            published = await other.post("/v1/events", headers=qr3.key, json=EVENT)
-            batch = await other.post("/v1/events/batch", headers=qr3.key, json=[EVENT])
+    async with open_parts(gateway.settings) as parts, client_of(parts) as other:
+        unknown = await other.post("/v1/webhooks", headers=qr3.key, json=HOOK)
+        made = await gateway.client.post("/v1/event-types", headers=qr3.key, json=ORDER)
+        subscribed = await other.post("/v1/webhooks", headers=qr3.key, json=HOOK)
+        published = await other.post("/v1/events", headers=qr3.key, json=EVENT)
+        batch = await other.post("/v1/events/batch", headers=qr3.key, json=[EVENT])
 
     assert unknown.status_code == 400
     assert unknown.json()["errors"][0]["field"] == "events[0]"

@@ -5,16 +5,12 @@ import json
 
 import pytest
 from aiokafka.structs import ConsumerRecord
-from httpx import ASGITransport, AsyncClient
 
-from services.gateway.app import create_app
-from services.gateway.auth import Authenticator
-from services.gateway.routes.health import Checks
 from services.gateway.wiring import open_parts
 from shared.models.claims import KEPT_MS
 from shared.models.events import Coordinates, decode_event
 from shared.topics import EVENTS
-from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
+from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant, client_of
 from tests.integration.gateway.reading import records_of
 
 pytestmark = pytest.mark.integration
@@ -29,21 +25,14 @@ async def test_a_thousand_concurrent_publishes_with_one_key_make_one_event(
 ) -> None:
     """Through two gateways, which know of each other only what MongoDB tells them."""
     headers = qr3.key | {"Idempotency-Key": "order-4711"}
-    async with open_parts(gateway.settings) as parts:
-        app = create_app(
-            ports=parts.ports,
-            authenticator=Authenticator(parts.ports, parts.jwt_policy),
-            checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
-        )
-        transport = ASGITransport(app)  # type: ignore[arg-type]
-        async with AsyncClient(transport=transport, base_url="http://gateway") as other:
-            answers = await asyncio.gather(
-                *(
-                    client.post("/v1/events", headers=headers, json=SCAN)
-                    for _ in range(AT_ONCE // 2)
-                    for client in (gateway.client, other)
-                )
+    async with open_parts(gateway.settings) as parts, client_of(parts) as other:
+        answers = await asyncio.gather(
+            *(
+                client.post("/v1/events", headers=headers, json=SCAN)
+                for _ in range(AT_ONCE // 2)
+                for client in (gateway.client, other)
             )
+        )
 
     (record,) = await records_of(gateway.settings, EVENTS)
     identifier = decode_event(record.value, (), AT).id

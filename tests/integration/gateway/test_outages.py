@@ -5,19 +5,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from httpx import ASGITransport, AsyncClient
 
 from deploy.local.mongo import Mongo as MongoProcess
-from services.gateway.app import create_app
-from services.gateway.auth import Authenticator
 from services.gateway.handlers import accounts
-from services.gateway.routes.health import Checks
 from services.gateway.wiring import Parts, open_parts
 from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.models.events import Coordinates, decode_event
 from shared.topics import ENDPOINTS, EVENTS
-from tests.integration.gateway.conftest import Tenant
+from tests.integration.gateway.conftest import Tenant, client_of
 from tests.integration.gateway.reading import records_of
 
 pytestmark = pytest.mark.integration
@@ -26,16 +22,6 @@ AT = Coordinates("events", 0, 0, 0)
 NOBODY = "127.0.0.1:9"
 CREATE = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT = {"type": "qr.scanned", "data": {}}
-
-
-def client_of(parts: Parts) -> AsyncClient:
-    app = create_app(
-        ports=parts.ports,
-        authenticator=Authenticator(parts.ports, parts.jwt_policy),
-        checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
-    )
-    transport = ASGITransport(app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://gateway")
 
 
 async def tenant_of(parts: Parts) -> Tenant:

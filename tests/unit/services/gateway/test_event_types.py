@@ -8,11 +8,7 @@ from msgspec import UNSET
 
 from services.gateway.auth import Authenticator, Caller, JwtPolicy
 from services.gateway.errors import InvalidFields
-from services.gateway.event_schemas import (
-    CreateEventType,
-    EventType,
-    UpdateEventType,
-)
+from services.gateway.event_schemas import CreateEventType, EventType, UpdateEventType
 from services.gateway.handlers import accounts, event_types, events
 from services.gateway.handlers.events import Posted
 from services.gateway.ports import Ports

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
-from services.gateway.event_schemas import (
-    BatchResult,
-)
+from services.gateway.event_schemas import BatchResult
 from services.gateway.handlers import events
 from services.gateway.handlers.events import Posted
 from services.gateway.ports import Ports
