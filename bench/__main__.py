@@ -33,7 +33,7 @@ QUICK_WARM_UP_S: Final = 20.0
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     root = argparse.ArgumentParser(prog="python -m bench", description="Measures Hooklane")
-    names = ", ".join(case.name for case in catalogue.CASES)
+    names = ", ".join(case.name for case in catalogue.CASES).replace("%", "%%")  # for argparse
     root.add_argument(
         "--series", default="all", help=f"cases, or letters for all of a series: {names}"
     )

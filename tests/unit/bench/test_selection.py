@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 
+from bench.__main__ import parser
 from bench.errors import BenchError
 from bench.meter import Reading
 from bench.rig import ATTEMPT_LIMIT_S, profile
@@ -52,3 +53,9 @@ def test_a_reading_counts_what_was_used_since_another_one() -> None:
 
     assert after.since(before) == {"kafka": 2.0, "new": 1.0}
     assert after.cores_since(before) == 0.75
+
+
+def test_the_help_names_every_case() -> None:
+    shown = parser().format_help().replace(",", " ").split()
+
+    assert {case.name for case in CASES} <= set(shown)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.delivery import outbox
+from services.delivery import engine, outbox
 from services.delivery.partition import Commit, JournalEntry, Partition
 from shared.models.deliveries import (
     META_HEADER,
@@ -371,7 +371,11 @@ async def test_an_endpoint_s_limits_are_those_of_its_lane(worker: Worker) -> Non
     assert worker.sender.started == 2
 
 
-async def test_what_waits_for_a_rate_limit_goes_when_it_is_due(worker: Worker) -> None:
+async def test_what_waits_for_a_rate_limit_goes_when_it_is_due(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = [1e6]
+    monkeypatch.setattr(engine, "_steady_ms", lambda: now_ms[0])
     worker.view.know(endpoint(rate_limit=50.0))
     for offset in range(51):
         await worker.read(offset)
@@ -379,6 +383,7 @@ async def test_what_waits_for_a_rate_limit_goes_when_it_is_due(worker: Worker) -
             worker.sender.answer(answered(200))
     assert worker.sender.started == 50
     worker.sender.asked.clear()
+    now_ms[0] += 20
     await asyncio.wait_for(worker.sender.asked.wait(), PATIENCE_S)
     worker.sender.answer(answered(200))
     await worker.settle()

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,6 +27,7 @@ from tests.support import polling
 
 LOOPBACK = EgressPolicy(require_https=False, allow=(ip_network("127.0.0.0/8"),))
 PRODUCTION = EgressPolicy(require_https=False)
+AMPLE_MS: Final = 700  # a deadline that a busy machine meets with what leads up to a wait
 TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quicker to make than the default
 
 

@@ -55,7 +55,7 @@ async def resolver_and_server() -> AsyncIterator[tuple[AresResolver, NameServer]
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    resolver = AresResolver(servers=[f"127.0.0.1:{port}"], timeout_ms=100, tries=1)
+    resolver = AresResolver(servers=[f"127.0.0.1:{port}"], timeout_ms=500, tries=1)
     try:
         yield resolver, server
     finally:

@@ -18,6 +18,7 @@ from shared.http.exchange import Exchange
 from shared.http.transport import default_tls
 from tests.support.raw_server import OK, Peer, RawServer, answers, answers_and_closes, silence
 from tests.unit.shared.http.kit import (
+    AMPLE_MS,
     Authority,
     FakeResolver,
     answered,
@@ -66,7 +67,7 @@ async def test_the_next_address_is_tried_when_the_first_one_has_used_its_share_u
         black_hole("127.0.0.9", server.port),
         open_transport(resolver) as transport,
     ):
-        request = post(server.url(host=NAME), timeout_ms=400)
+        request = post(server.url(host=NAME), timeout_ms=1_500)
         answer = await answered(transport, request)
 
     assert answer.address == "127.0.0.1"
@@ -249,7 +250,7 @@ async def test_a_handshake_that_the_receiver_breaks_off_is_a_tls_failure(
 async def test_a_handshake_that_never_goes_on_is_a_timeout() -> None:
     async with RawServer(silence) as server, open_transport() as transport:
         url = server.url().replace("http://", "https://")
-        outcome = await unanswered(transport, post(url, timeout_ms=100))
+        outcome = await unanswered(transport, post(url, timeout_ms=AMPLE_MS))
 
         assert outcome.kind == "timeout"
         assert "the TLS handshake with 127.0.0.1" in outcome.message
@@ -265,7 +266,7 @@ async def test_the_next_address_is_tried_when_the_first_ones_handshake_has_used_
         open_transport(resolver, tls=authority.client_tls()) as transport,
     ):
         with socket.create_server(("127.0.0.9", server.port)):  # which nobody accepts from
-            answer = await answered(transport, post(server.url(host=NAME), timeout_ms=1_000))
+            answer = await answered(transport, post(server.url(host=NAME), timeout_ms=1_500))
 
     assert answer.address == "127.0.0.1"
 

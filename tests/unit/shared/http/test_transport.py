@@ -13,7 +13,7 @@ from tests.support.raw_server import (
     answers,
     silence,
 )
-from tests.unit.shared.http.kit import answered, open_transport, post, unanswered, until
+from tests.unit.shared.http.kit import AMPLE_MS, answered, open_transport, post, unanswered, until
 
 
 async def test_the_bytes_on_the_wire_are_the_request_as_rendered() -> None:
@@ -154,11 +154,11 @@ async def test_close_ends_every_attempt_once_wherever_it_is() -> None:
 
 async def test_a_receiver_that_never_answers_is_a_timeout() -> None:
     async with RawServer(silence) as server, open_transport() as transport:
-        outcome = await unanswered(transport, post(server.url(), timeout_ms=100))
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=AMPLE_MS))
 
         assert outcome.kind == "timeout"
         assert outcome.message == (
-            "no complete answer within 100 ms; waiting for an answer from 127.0.0.1"
+            f"no complete answer within {AMPLE_MS} ms; waiting for an answer from 127.0.0.1"
         )
         await until(lambda: transport.stats.open == 0, lambda: transport.stats)
 
@@ -179,7 +179,7 @@ async def test_a_header_of_one_byte_at_a_time_does_not_outlast_the_deadline(
         await peer.drip(reply, 0.01)
 
     async with RawServer(play) as server, open_transport() as transport:
-        outcome = await unanswered(transport, post(server.url(), timeout_ms=150))
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=AMPLE_MS))
 
     assert outcome.kind == "timeout"
     assert f"the rest of the answer's {part}" in outcome.message
@@ -201,7 +201,7 @@ async def test_a_body_of_one_byte_at_a_time_does_not_outlast_the_deadline(head: 
         await peer.drip(b"z" * 1_000, 0.01)
 
     async with RawServer(play) as server, open_transport() as transport:
-        outcome = await unanswered(transport, post(server.url(), timeout_ms=150))
+        outcome = await unanswered(transport, post(server.url(), timeout_ms=AMPLE_MS))
 
     assert outcome.kind == "timeout"
     assert "the rest of the answer's body (status 200)" in outcome.message
@@ -213,7 +213,7 @@ async def test_a_receiver_that_does_not_read_the_body_is_a_timeout() -> None:
         await asyncio.Event().wait()
 
     async with RawServer(play) as server, open_transport() as transport:
-        request = post(server.url(), b"z" * 20_000_000, timeout_ms=200)
+        request = post(server.url(), b"z" * 20_000_000, timeout_ms=AMPLE_MS)
         outcome = await unanswered(transport, request)
 
         assert "waiting for 127.0.0.1 to read the request" in outcome.message
