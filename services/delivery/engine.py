@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -47,7 +47,7 @@ _NO_TIMING: Final = Timing(0.0, 0.0, 0.0, 0.0, 0.0, False)
 _log = structlog.get_logger("delivery")
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A record as fetched."""
 
     partition: Partition
@@ -122,12 +122,12 @@ class Engine:
         """
         await self._outbox.room()
         readable = [(arrival, _read(arrival)) for arrival in arrivals]
-        if any(self._is_ahead_of_view(arrival, meta) for arrival, meta in readable):
+        if any(origin is not None and self._is_ahead_of_view(origin) for _, origin in readable):
             await self._barrier.catch_up()
-        now_ms = _now_ms()
-        for arrival, meta in readable:
+        now_ms, steady_ms = _now_ms(), _steady_ms()
+        for arrival, origin in readable:
             if not arrival.partition.closing:
-                self._take_one(arrival, meta, now_ms)
+                self._take_one(arrival, origin, now_ms, steady_ms)
         self._pump()
 
     def forget(self, closing: set[Partition]) -> None:
@@ -175,23 +175,22 @@ class Engine:
             if endpoint is not None:
                 self._prepare(lane, endpoint)
 
-    def _is_ahead_of_view(self, arrival: Arrival, meta: DeliveryMeta | None) -> bool:
-        if meta is None:
-            return False
-        endpoint = self._view.endpoints.get((arrival.key or b"").decode("ascii", "replace"))
-        return endpoint is None or endpoint.revision < meta.revision
+    def _is_ahead_of_view(self, origin: Origin) -> bool:
+        endpoint = self._view.endpoints.get(origin.endpoint_id)
+        return endpoint is None or endpoint.revision < origin.meta.revision
 
-    def _take_one(self, arrival: Arrival, meta: DeliveryMeta | None, now_ms: int) -> None:
+    def _take_one(
+        self, arrival: Arrival, origin: Origin | None, now_ms: int, steady_ms: float
+    ) -> None:
         partition, offset = arrival.partition, arrival.offset
         still_sending = self._sending.get((partition.number, offset))
         if not partition.open(offset):
             metrics.REPEATED.inc()
             return
-        if meta is None:
+        if origin is None:
             self._quarantine(arrival)
             return
-        endpoint_id = (arrival.key or b"").decode("ascii", "replace")
-        if not partition.memory.is_new(endpoint_id, meta):
+        if not partition.memory.is_new(origin.endpoint_id, origin.meta):
             metrics.REPEATED.inc()
             partition.finish(offset)
             return
@@ -199,20 +198,19 @@ class Engine:
             # The partition was taken away and came back while this very request was in flight.
             still_sending.partition = partition
             return
-        delivery = Delivery(
-            partition, Origin(endpoint_id, partition.number, offset, arrival.value or b"", meta)
-        )
+        delivery = Delivery(partition, origin)
         self.open_records += 1
         self.open_bytes += delivery.size
-        endpoint = self._view.endpoints.get(endpoint_id)
-        reason = _obstacle(endpoint, meta)
+        endpoint = self._view.endpoints.get(origin.endpoint_id)
+        reason = _obstacle(endpoint, origin.meta)
         if endpoint is None or reason is not None:
             self._discard(delivery, reason or "endpoint_deleted", now_ms)
         else:
-            self._enter_lane(delivery, endpoint, now_ms)
+            self._enter_lane(delivery, endpoint, now_ms, steady_ms)
 
-    def _enter_lane(self, delivery: Delivery, endpoint: EndpointState, now_ms: int) -> None:
-        steady_ms = _steady_ms()
+    def _enter_lane(
+        self, delivery: Delivery, endpoint: EndpointState, now_ms: int, steady_ms: float
+    ) -> None:
         lane = self._lanes.lane(endpoint.id, endpoint.workspace_id, steady_ms)
         if not self._prepare(lane, endpoint):
             self._park(delivery, now_ms)
@@ -414,18 +412,21 @@ def _is_still_at(lane: Lane[Delivery], destination: Destination) -> bool:
     return isinstance(current, Destination) and current.endpoint.url == destination.endpoint.url
 
 
-def _read(arrival: Arrival) -> DeliveryMeta | None:
-    """Return the record's metadata, None where it has none that we can read.
+def _read(arrival: Arrival) -> Origin | None:
+    """Return what a record says, None where it is no delivery that we can read.
 
     The event id becomes a header: what is not visible ASCII would break out of its line.
     """
     if not arrival.key or arrival.value is None:
         return None
     try:
-        meta = meta_of(tuple(arrival.headers))
+        meta = meta_of(arrival.headers)
     except (msgspec.DecodeError, TypeError):
         return None
-    return meta if meta and meta.event_id and ids.is_visible_ascii(meta.event_id) else None
+    if meta is None or not meta.event_id or not ids.is_visible_ascii(meta.event_id):
+        return None
+    endpoint_id = arrival.key.decode("ascii", "replace")
+    return Origin(endpoint_id, arrival.partition.number, arrival.offset, arrival.value, meta)
 
 
 def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

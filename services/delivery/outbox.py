@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from services.delivery import metrics
 from services.delivery.partition import UNKNOWN, Partition
 from services.delivery.settle import FollowUp, Origin
@@ -51,18 +53,19 @@ class Names(NamedTuple):
     attempts: str
 
 
-class Delivery:
+class Delivery(msgspec.Struct, eq=False, gc=False):
     """A record being worked on."""
 
-    __slots__ = ("origin", "partition", "size")
+    partition: Partition
+    origin: Origin
 
-    def __init__(self, partition: Partition, origin: Origin) -> None:
-        self.partition = partition
-        self.origin = origin
-        self.size = len(origin.body)
+    @property
+    def size(self) -> int:
+        """Return what it holds in memory, in bytes."""
+        return len(self.origin.body)
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True, gc=False):
     """What came of a delivery: an attempt's record, a record that continues it, or both."""
 
     delivery: Delivery
@@ -71,31 +74,26 @@ class Result(NamedTuple):
 
 
 class _Stream:
-    """Results that are flushed one batch after the other."""
+    """Results that are flushed one batch after the other. ``count`` of them wait or are flushed."""
 
     def __init__(self) -> None:
         self.waiting: deque[Result] = deque()
-        self.flushing: Sequence[Result] = ()
         self.wake = asyncio.Event()
-
-    @property
-    def count(self) -> int:
-        """Return how many results wait or are under way."""
-        return len(self.waiting) + len(self.flushing)
+        self.count = 0
 
     def put(self, result: Result) -> None:
         self.waiting.append(result)
+        self.count += 1
         self.wake.set()
 
     async def next(self) -> Sequence[Result]:
-        """Return the next batch, once there is one; until ``done`` it counts as flushing."""
+        """Return the next batch, once there is one; until it is ``done`` it counts."""
         await self.wake.wait()
         count = min(len(self.waiting), AT_ONCE_MAX)
-        self.flushing = [self.waiting.popleft() for _ in range(count)]
-        return self.flushing
+        return [self.waiting.popleft() for _ in range(count)]
 
-    def done(self) -> None:
-        self.flushing = ()
+    def done(self, batch: Sequence[Result]) -> None:
+        self.count -= len(batch)
         if not self.waiting:
             self.wake.clear()
 
@@ -148,7 +146,7 @@ class Outbox:
             batch = await stream.next()
             not_before = loop.time() + PACE_S
             await self._flush([result for result in batch if self._is_ours(result)])
-            stream.done()
+            stream.done(batch)
             self._room.set()
             flushed()
             await asyncio.sleep(max(0.0, not_before - loop.time()))

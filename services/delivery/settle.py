@@ -7,8 +7,7 @@ partition over.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+import msgspec
 from msgspec.structs import replace
 
 from services.delivery.destination import Destination, Sent
@@ -25,7 +24,7 @@ from shared.policy.retry import SPEAK_FOR_ALL, Again, Ended
 from shared.topics import Tier
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """The delivery's record: where it is and what it holds."""
 
     endpoint_id: str
@@ -35,14 +34,14 @@ class Origin(NamedTuple):
     meta: DeliveryMeta
 
 
-class FollowUp(NamedTuple):
+class FollowUp(msgspec.Struct, frozen=True, gc=False):
     """A record that continues a delivery. ``topic`` is the table's name, without prefix."""
 
     topic: str
     headers: tuple[tuple[str, bytes], ...]
 
 
-class Settlement(NamedTuple):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """What follows from an attempt."""
 
     attempt: Attempt
@@ -55,6 +54,7 @@ def settle(
     """Return the attempt's record and what continues the delivery."""
     meta = origin.meta
     answered = outcome if isinstance(outcome, Answered) else None
+    unanswered = None if isinstance(outcome, Answered) else outcome
     success = answered is not None and answered.status in destination.successes
     verdict: Again | Ended | None = None
     if not success:
@@ -83,8 +83,8 @@ def settle(
         address=outcome.address,
         status_code=None if answered is None else answered.status,
         response_time_ms=round(outcome.timing.total_ms, 1),
-        error=None if isinstance(outcome, Answered) else outcome.kind,
-        error_message=None if isinstance(outcome, Answered) else outcome.message,
+        error=None if unanswered is None else unanswered.kind,
+        error_message=None if unanswered is None else unanswered.message,
         request_headers=destination.recorded(meta, sent.headers).decode("ascii"),
         response_headers=() if answered is None else answered.headers,
         response_body=b"" if answered is None else answered.body,
@@ -165,11 +165,8 @@ def _header(answered: Answered, name: str) -> str | None:
 
 def _timing(outcome: Outcome) -> dict[str, float]:
     timing = outcome.timing
-    named = {
-        "dns": timing.dns_ms,
-        "connect": timing.connect_ms,
-        "tls": timing.tls_ms,
-        "first_byte": timing.first_byte_ms,
-        "total": timing.total_ms,
-    }
-    return {name: round(value, 2) for name, value in named.items() if value}
+    spans = {"first_byte": timing.first_byte_ms, "total": timing.total_ms}
+    if not timing.reused:
+        opening = {"dns": timing.dns_ms, "connect": timing.connect_ms, "tls": timing.tls_ms}
+        spans = opening | spans
+    return {name: round(span, 2) for name, span in spans.items() if span}

@@ -15,8 +15,9 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -47,7 +48,7 @@ _REFUSALS: Final = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLa
 _log = structlog.get_logger("publisher")
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record to produce. Without ``partition`` the key decides, without both any partition.
 
     A header's value may be null, as Kafka has it.
@@ -61,7 +62,7 @@ class Record(NamedTuple):
     timestamp_ms: int | None = None
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where a record went. ``offset`` is -1 when the broker acknowledged without saying where."""
 
     partition: int

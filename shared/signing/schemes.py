@@ -10,14 +10,13 @@ The end is looked at whenever something is signed, so nobody has to take a key a
 from __future__ import annotations
 
 import base64
-import hmac
 from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
 from shared.profiles.profile import Profile, Signature
 from shared.signing import asymmetric
+from shared.signing.mac import HmacSha256
 
 FOR_EVER: Final = float("inf")
 
@@ -56,7 +55,7 @@ class HexSigner:
 
     def __init__(self, signature: Signature, secret: str, earlier: Sequence[Earlier] = ()) -> None:
         prefix = signature.prefix.encode()
-        self._keys = _keys(lambda secret: partial(_hex, prefix, secret.encode()), secret, earlier)
+        self._keys = _keys(partial(_hex_signing, prefix), secret, earlier)
         self._lead = f"{signature.header}: ".encode()
         self._lead_of_all = f"{signature.header_of_all}: ".encode()
 
@@ -142,12 +141,16 @@ def _valid(keys: tuple[_Key, ...], timestamp_s: int) -> Sequence[_Key]:
 def _standard(prefix: str, secret: str) -> Callable[[bytes], bytes]:
     if secret.startswith(asymmetric.PRIVATE_PREFIX):
         return asymmetric.signing(secret)
-    return partial(_v1, standard_key(secret, prefix))
+    return partial(_v1, HmacSha256(standard_key(secret, prefix)))
 
 
-def _hex(prefix: bytes, key: bytes, signed: bytes) -> bytes:
-    return prefix + hmac.digest(key, signed, sha256).hex().encode()
+def _hex_signing(prefix: bytes, secret: str) -> Callable[[bytes], bytes]:
+    return partial(_hex, prefix, HmacSha256(secret.encode()))
 
 
-def _v1(key: bytes, signed: bytes) -> bytes:
-    return b"v1," + base64.b64encode(hmac.digest(key, signed, sha256))
+def _hex(prefix: bytes, key: HmacSha256, signed: bytes) -> bytes:
+    return prefix + key.digest(signed).hex().encode()
+
+
+def _v1(key: HmacSha256, signed: bytes) -> bytes:
+    return b"v1," + base64.b64encode(key.digest(signed))

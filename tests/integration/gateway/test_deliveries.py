@@ -56,7 +56,7 @@ async def produced(
         ports.deliveries_topic, endpoint_id.encode(), body, ((META_HEADER, encode_meta(meta)),)
     )
     (position,) = await ports.sink.publish_within([record], 10_000)
-    return position
+    return position.partition, position.offset
 
 
 def attempt(endpoint_id: str, number: int = 0, **changes: Any) -> Attempt:

@@ -97,8 +97,8 @@ async def test_calls_at_the_same_time_do_not_mix_up_their_positions(
         answers = await asyncio.gather(*(publisher.publish(records) for records in calls))
     stored = await read_all(kafka_server.bootstrap, topic, 2)
     for records, positions in zip(calls, answers, strict=True):
-        for record, (partition, offset) in zip(records, positions, strict=True):
-            assert stored[partition][offset].value == record.value
+        for record, position in zip(records, positions, strict=True):
+            assert stored[position.partition][position.offset].value == record.value
     assert sum(map(len, stored.values())) == 30 * 20
 
 
@@ -172,8 +172,8 @@ async def test_a_refused_call_does_not_take_others_along(kafka_server: KafkaServ
     assert isinstance(answers.pop(10), RecordRefusedError)
     for records, positions in zip(good, answers, strict=True):
         assert not isinstance(positions, BaseException)
-        for record, (partition, offset) in zip(records, positions, strict=True):
-            assert stored[partition][offset].value == record.value
+        for record, position in zip(records, positions, strict=True):
+            assert stored[position.partition][position.offset].value == record.value
 
 
 async def test_a_topic_that_does_not_exist_yet_is_waited_for(
@@ -235,8 +235,8 @@ async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publis
         await running
     stored = await read_all(kafka.bootstrap, topic, 2)
     await kafka.kill9()
-    for record, (partition, offset) in acknowledged:
-        assert stored[partition][offset].value == record.value
+    for record, position in acknowledged:
+        assert stored[position.partition][position.offset].value == record.value
     for partition in (0, 1):
         values = [int(found.value or b"") for found in stored[partition]]
         assert values == sorted(set(values))  # once each: the producer was the same all along
@@ -265,7 +265,8 @@ async def test_an_outage_is_waited_out_and_leaves_no_doubles(
         positions = await asyncio.wait_for(publish, 40)
     stored = (await read_all(kafka.bootstrap, topic))[0]
     await kafka.kill9()
-    assert [stored[offset].value for _, offset in positions] == [record.value for record in records]
+    values = [record.value for record in records]
+    assert [stored[position.offset].value for position in positions] == values
     values = [found.value for found in stored if found.value != b"hurried"]
     assert values == [b"before", *(record.value for record in records)]
 
