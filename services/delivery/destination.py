@@ -194,7 +194,7 @@ class Destinations:
         return Face(formatted, signer, headers)
 
 
-class Sent(msgspec.Struct, frozen=True):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """What was sent: needed for the attempt's record."""
 
     headers: bytes

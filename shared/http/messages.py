@@ -39,7 +39,7 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2: t
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")  # RFC 9110, 5.5
 
 
-class OutgoingRequest(msgspec.Struct, frozen=True):
+class OutgoingRequest(msgspec.Struct, frozen=True, gc=False):
     """One POST. ``headers`` comes from ``render_headers`` and ``target`` from ``parse_url``.
 
     ``timeout_ms`` bounds the whole attempt: name look-up, connecting, TLS, sending, and the answer
@@ -68,7 +68,7 @@ class Timing(msgspec.Struct, frozen=True, gc=False):
     reused: bool
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
+class Answered(msgspec.Struct, frozen=True, tag="answered", gc=False):
     """The receiver answered. ``status`` is as sent: one above 599 counts as 5xx (RFC 9110, 15).
 
     ``headers`` are in their order and casing, decoded as Latin-1. ``body`` holds the first
@@ -84,7 +84,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     address: str
 
 
-class Unanswered(msgspec.Struct, frozen=True, tag="unanswered"):
+class Unanswered(msgspec.Struct, frozen=True, tag="unanswered", gc=False):
     """There was no complete answer; ``message`` says why in words for the delivery log.
 
     Kinds: ``url`` refused by ``parse_url`` (callers make this one), ``dns`` no address, ``blocked``

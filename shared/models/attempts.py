@@ -18,7 +18,7 @@ from shared.models import ids, wire
 Status = Literal["success", "failed", "discarded"]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One attempt, or the discarding of a delivery without one (``status`` ``discarded``).
 
     Times are Unix milliseconds, durations milliseconds. ``final`` says that nothing follows:

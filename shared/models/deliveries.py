@@ -23,7 +23,7 @@ TRIGGER_PING: Final = "ping"
 TRIGGER_RESEND: Final = "resend"  # and ":" and the log row that is sent again
 
 
-class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True):
+class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One delivery to one endpoint; the record's key is the endpoint id.
 
     ``attempt`` counts from 1. ``trigger`` is ``event``, ``ping`` or ``resend:<id>`` of the row of

@@ -33,7 +33,7 @@ _CE_PREFIX: Final = "ce_"
 _NO_DATA: Final = msgspec.Raw()
 
 
-class Coordinates(msgspec.Struct, frozen=True):
+class Coordinates(msgspec.Struct, frozen=True, gc=False):
     """Where a record is; ``timestamp_ms`` is the record's own, set when it was produced."""
 
     topic: str
@@ -49,7 +49,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event as read. ``type`` is as published (aliases unresolved), ``data`` raw JSON bytes.
 
     ``created`` is RFC 3339 in UTC with milliseconds; ``accepted_ms`` the record's timestamp.
