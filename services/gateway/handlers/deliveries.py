@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.handlers import endpoints, event_log
-from services.gateway.ports import BodyUnavailable, Kept, Ports, Row, RowPage
+from services.gateway.ports import BodyUnavailable, Kept, Place, Ports, Row, RowPage
 from services.gateway.times import time_of
 from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
@@ -131,12 +131,12 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
 
 async def kept(ports: Ports, attempt: Attempt) -> Kept:
     """Return what was sent; raises BodyUnavailable."""
-    return await ports.bodies.read(
-        partition=attempt.partition,
-        offset=attempt.offset,
-        endpoint_id=attempt.endpoint_id,
-        event_id=attempt.event_id,
-    )
+    return await ports.bodies.read(place_of(attempt))
+
+
+def place_of(attempt: Attempt) -> Place:
+    """Return where Kafka has what was sent. Pure."""
+    return Place(attempt.partition, attempt.offset, attempt.endpoint_id, attempt.event_id)
 
 
 def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:
