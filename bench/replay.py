@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from bench.audience import HEALTHY, Audience, spread
 from bench.errors import LostError
@@ -28,7 +28,7 @@ from shared.models.times import iso_ms
 
 ENDPOINTS: Final = 20
 LIVE_PER_S: Final = 100
-QUIET_S: Final = 20
+QUIET_S: Final = 15
 QUICK_DELIVERIES: Final = 5_000
 QUICK_QUIET_S: Final = 5
 WARM_UP_S: Final = 5.0
@@ -78,7 +78,6 @@ class ReplayBench:
             f"replay: {job['sent']} of {self._deliveries} sent in {took_s:.0f} s, "
             f"{job['skipped']} skipped, {job['unavailable']} without a body"
         )
-        await self._check_bodies(job["id"])
         for name, latency in (("before", before), ("meanwhile", busy), ("after", after)):
             self._say(
                 f"live {name}: p50 {latency.p50 / 1e3:.1f} ms, p99 {latency.p99 / 1e3:.1f} ms"
@@ -86,6 +85,7 @@ class ReplayBench:
         quiet = (before.p99 + after.p99) / 2
         self._say(f"live p99 meanwhile / quiet: {busy.p99 / quiet:.2f}")
         await self._cancel()
+        await self._check_bodies(job["id"])
 
     async def _live(self, audience: Audience, seconds: int) -> Latency:
         """Publish at a steady pace; return how long events took to arrive, each of them once."""
@@ -131,14 +131,13 @@ class ReplayBench:
     @asynccontextmanager
     async def _records(self) -> AsyncIterator[AsyncIterator[Any]]:
         """Open all that ``deliveries`` holds; of a key in the order in which it was published."""
-        topic = self._rig.topic("deliveries")
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._rig.bootstrap, auto_offset_reset="earliest"
+            self._rig.topic("deliveries"),
+            bootstrap_servers=self._rig.bootstrap,
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         try:
-            numbers = consumer.partitions_for_topic(topic) or ()
-            consumer.assign([TopicPartition(topic, number) for number in numbers])
             ends = await consumer.end_offsets(consumer.assignment())
 
             async def read() -> AsyncIterator[Any]:

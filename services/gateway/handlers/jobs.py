@@ -27,8 +27,8 @@ from shared.models.errors import Conflict, Invalid, NotFound, Outage
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, JobState, Resend, Wish
 from shared.models.management import Endpoint
 
-PIECES_PER_S: Final = 4
-PIECE_ROWS_MAX: Final = 250
+PIECES_PER_S: Final = 2
+PIECE_ROWS_MAX: Final = 500
 AHEAD_ROWS: Final = 1_000
 COUNT_ROWS: Final = 1_000
 PUBLISH_TIMEOUT_MS: Final = 5_000
@@ -160,24 +160,17 @@ def piece_rows(rate_per_s: int) -> int:
 def rest_s(rate_per_s: int, sent: int, took_s: float) -> float:
     """Return how long to rest after a piece that has sent so many. Pure.
 
-    No faster than the rate, and never for less than the piece took: it has used what answers
-    callers, too.
+    No faster than the rate, and never for less than half of what the piece took: it has used what
+    answers callers, too.
     """
-    return max(sent / rate_per_s - took_s, took_s, REST_MIN_S)
+    return max(sent / rate_per_s - took_s, took_s / 2, REST_MIN_S)
 
 
 async def _page(ports: Ports, job: Job, *, limit: int, before: str | None) -> RowPage:
     """Return a page of the log of what a job is about, newest first."""
-    if job.endpoint_id is None:
-        return await ports.search.page(
-            job.workspace_id,
-            limit=limit,
-            before=before,
-            chosen=job.chosen(),
-            since_ms=job.since_ms,
-            until_ms=job.until_ms,
-        )
-    return await ports.log.page(
+    return await deliveries.read(
+        ports,
+        job.workspace_id,
         job.endpoint_id,
         limit=limit,
         before=before,

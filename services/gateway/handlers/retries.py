@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from services.gateway.auth import Caller
 from services.gateway.etags import ANYTHING
-from services.gateway.handlers import endpoints
-from services.gateway.ports import Ports, Row, RowPage
+from services.gateway.handlers import deliveries, endpoints
+from services.gateway.ports import Ports, Row
 from shared.models import ids
 from shared.models.attempts import Attempt
 from shared.models.errors import Conflict, NotFound
@@ -45,21 +45,11 @@ async def page(
 
     It may be short, or even empty, although another one follows.
     """
-    found: RowPage
-    if endpoint_id is None:
-        found = await ports.search.page(
-            caller.workspace_id,
-            limit=limit,
-            before=before,
-            chosen=_PENDING,
-            since_ms=None,
-            until_ms=None,
-        )
-    else:
+    if endpoint_id is not None:
         await endpoints.get(ports, caller, endpoint_id)
-        found = await ports.log.page(
-            endpoint_id, limit=limit, before=before, chosen=_PENDING, since_ms=None, until_ms=None
-        )
+    found = await deliveries.read(
+        ports, caller.workspace_id, endpoint_id, limit=limit, before=before, chosen=_PENDING
+    )
     made = await ports.search.known(caller.workspace_id, _following(found.rows))
     targets = {
         identifier: await ports.endpoints.get(caller.workspace_id, identifier)

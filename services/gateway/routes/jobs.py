@@ -184,7 +184,7 @@ async def show_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
     "/jobs/{job_id:str}/pause",
     tags=["Jobs"],
     summary="Pause a job",
-    description="It sends nothing from its next piece on, a quarter of a second, until it is "
+    description="It sends nothing from its next piece on, half a second, until it is "
     "resumed. Pausing twice is pausing once; 409 where it has ended.",
     status_code=200,
     opt={SCOPE: WEBHOOKS_WRITE},
@@ -214,7 +214,7 @@ async def resume_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
     "/jobs/{job_id:str}/cancel",
     tags=["Jobs"],
     summary="Cancel a job",
-    description="It sends nothing from its next piece on, a quarter of a second; what it has "
+    description="It sends nothing from its next piece on, half a second; what it has "
     "published goes its way. `cancelling` becomes `cancelled` when its gateway has let go of it. "
     "409 where it is done.",
     status_code=200,

@@ -56,7 +56,7 @@ JOB = Job(
     until_ms=fakes.NOW_MS,
     matched=ROWS,
     created_ms=1,
-    rate_per_s=20,  # a piece has five rows
+    rate_per_s=10,  # a piece has five rows
 )
 
 
@@ -385,13 +385,13 @@ async def test_an_outage_leaves_the_piece_undone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "rows", "rest_s"), [(1, 1, 1.0), (50, 12, 0.24), (100, 25, 0.25), (1_000, 250, 0.25)]
+    ("rate", "rows", "rest_s"), [(1, 1, 1.0), (50, 25, 0.5), (101, 50, 50 / 101), (1_000, 500, 0.5)]
 )
 def test_a_job_keeps_to_its_rate(rate: int, rows: int, rest_s: float) -> None:
     assert jobs.piece_rows(rate) == rows
     assert jobs.rest_s(rate, rows, 0.0) == rest_s
 
 
-def test_a_piece_that_took_long_is_followed_by_a_rest_as_long() -> None:
-    assert jobs.rest_s(1_000, 250, 2.0) == 2.0
+def test_a_piece_that_took_long_is_followed_by_a_rest_half_as_long() -> None:
+    assert jobs.rest_s(1_000, 500, 2.0) == 1.0
     assert jobs.rest_s(100, 0, 0.0) == jobs.REST_MIN_S
