@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
+from services.gateway import housekeeping
 from services.gateway.handlers import jobs
 from services.gateway.ports import BodyUnavailable, Kept, Place
 from shared.kafka.publisher import Position, Record
@@ -28,6 +29,7 @@ from shared.models.jobs import HELD_MS, WORKED_AT, Job, Resend, Wish, stored, wi
 from shared.models.management import Endpoint
 from shared.storage.chunks import AttemptRow
 from shared.storage.mongo.attempts import Page
+from tests.support.polling import until_true
 from tests.unit.services.gateway import fakes
 
 T = TypeVar("T")
@@ -382,6 +384,33 @@ async def test_an_outage_leaves_the_piece_undone() -> None:
         await jobs.step(ports, held)
 
     assert (world.jobs[JOB.id].before, world.jobs[JOB.id].sent) == (None, 0)
+
+
+async def test_a_gateway_with_more_jobs_than_it_works_at_takes_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "JOB_LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(housekeeping, "JOB_TURN_S", 0.0)
+    monkeypatch.setattr(housekeeping, "JOBS_AT_ONCE", 1)
+    monkeypatch.setattr(jobs, "PIECE_ROWS_MAX", 5)
+    fast = replace(JOB, rate_per_s=1_000)
+    world = World(*(replace(fast, id=name) for name in ("job_1", "job_2")))
+    world.clock.now_ms += HELD_MS
+    stopping = asyncio.Event()
+
+    def half_done() -> bool:
+        world.clock.now_ms += 1
+        return min(job.sent for job in world.jobs.values()) >= ROWS // 2
+
+    task = asyncio.create_task(housekeeping.keep_working(stopping, world.ports, "gateway-1"))
+    await until_true(half_done, what="both jobs half done")
+    stopping.set()
+    await task
+    turns = [_meta_of(record).trigger.rpartition(":")[2] for record in world.published]
+
+    assert turns[:20] == (["job_1"] * 5 + ["job_2"] * 5) * 2
+    going = [job for job in world.jobs.values() if job.state == "running"]
+    assert all(job.held_until_ms <= world.clock.now_ms for job in going), "free for others"
 
 
 @pytest.mark.parametrize(
