@@ -11,7 +11,7 @@ from tests.unit.services.delivery.kit import Worker
 
 FAILED_MS = ACCEPTED_MS + 10
 DUE_MS = ACCEPTED_MS + 60_000
-RETRY = {"attempt": 2, "due_ms": DUE_MS, "failed_ms": FAILED_MS}
+RETRY: dict[str, Any] = {"attempt": 2, "due_ms": DUE_MS, "failed_ms": FAILED_MS}
 
 
 def row_id(**given: Any) -> str:
