@@ -26,7 +26,7 @@ from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, asked_hold_ms, discard, park, settle
 from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
 from shared.models import ids
-from shared.models.attempts import Attempt
+from shared.models.attempts import RETRY_DISCARDED, Attempt
 from shared.models.deliveries import (
     REASON_HEADER,
     TRIGGER_EVENT,
@@ -390,7 +390,18 @@ def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
         return None
     if not endpoint.active:
         return "endpoint_disabled"
-    return None if endpoint.paused_ms is None else "endpoint_paused"
+    if endpoint.paused_ms is not None:
+        return "endpoint_paused"
+    return RETRY_DISCARDED if meta.attempt > 1 and _is_unwanted(endpoint, meta) else None
+
+
+def _is_unwanted(endpoint: EndpointState, meta: DeliveryMeta) -> bool:
+    """Return whether somebody has discarded this retry, or all that there were at the time."""
+    discarded_ms = endpoint.retries_discarded_ms
+    if discarded_ms is not None and meta.failed_ms <= discarded_ms:
+        return True
+    unwanted = endpoint.discarded_retries
+    return bool(unwanted) and meta.row_id(endpoint.id) in unwanted
 
 
 def _priority(meta: DeliveryMeta) -> Priority:

@@ -91,7 +91,7 @@ def settle(
         response_truncated=answered is not None and answered.body_truncated,
         timing_ms=_timing(outcome),
     )
-    return Settlement(attempt, _follow_up(meta, verdict))
+    return Settlement(attempt, _follow_up(meta, verdict, ended_ms))
 
 
 def discard(origin: Origin, reason: str, now_ms: int) -> Attempt:
@@ -147,10 +147,15 @@ def _verdict(
     )
 
 
-def _follow_up(meta: DeliveryMeta, verdict: Again | Ended | None) -> FollowUp | None:
+def _follow_up(meta: DeliveryMeta, verdict: Again | Ended | None, ended_ms: int) -> FollowUp | None:
     if isinstance(verdict, Again):
         following = replace(
-            meta, attempt=meta.attempt + 1, due_ms=verdict.due_ms, parks=0, not_before_ms=0
+            meta,
+            attempt=meta.attempt + 1,
+            due_ms=verdict.due_ms,
+            parks=0,
+            not_before_ms=0,
+            failed_ms=ended_ms,
         )
         return FollowUp(verdict.tier.topic, ((META_HEADER, encode_meta(following)),))
     if isinstance(verdict, Ended) and meta.trigger != TRIGGER_PING:

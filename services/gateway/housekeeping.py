@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from services.gateway import metrics
-from services.gateway.handlers import recovery
+from services.gateway.handlers import jobs
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
 from shared.models.errors import HooklaneError
@@ -22,7 +24,9 @@ from shared.runtime import Runtime
 
 SWEEP_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
-JOB_STEP_EVERY_S: Final = 1.0  # a job's rate is what a step does
+JOB_LOOK_EVERY_S: Final = 0.5
+JOB_TURN_S: Final = 10.0
+JOBS_AT_ONCE: Final = 8
 
 _log = structlog.get_logger("gateway")
 
@@ -59,18 +63,51 @@ async def keep_swept(
 
 
 async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> None:
-    """Take up jobs that nobody works at, one at a time, and do a step of it each second."""
-    job: Job | None = None
-    while not stopping.is_set():
-        try:
-            if job is None:
-                job = await ports.jobs.claim(holder, ports.now_ms())
+    """Take up jobs that nobody works at, ``JOBS_AT_ONCE``, until ``stopping`` is set."""
+    working: set[asyncio.Task[None]] = set()
+    async with asyncio.TaskGroup() as tasks:
+        for number in itertools.count():
+            if stopping.is_set():
+                return
+            working = {task for task in working if not task.done()}
+            job = await _claimed(ports, f"{holder}.{number}") if _has_room(working) else None
             if job is not None:
-                job = await recovery.step(ports, job)
-        except HooklaneError as error:
-            _log.warning("job_waits", reason=str(error))
-            job = None  # it is free again when our hold on it is over
-        await _pause(stopping, JOB_STEP_EVERY_S)
+                working.add(tasks.create_task(_work(stopping, ports, job)))
+            else:
+                await _pause(stopping, JOB_LOOK_EVERY_S)
+
+
+def _has_room(working: Collection[object]) -> bool:
+    return len(working) < JOBS_AT_ONCE
+
+
+async def _claimed(ports: Ports, holder: str) -> Job | None:
+    try:
+        return await ports.jobs.claim(holder, ports.now_ms())
+    except HooklaneError as error:
+        _log.warning("jobs_wait", reason=str(error))
+        return None
+
+
+async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
+    """Work at a job for a turn, at its rate; then it is the turn of one that has waited."""
+    turn_ends_s, ahead = time.monotonic() + JOB_TURN_S, jobs.Ahead()
+    try:
+        while job is not None and not stopping.is_set():
+            began_s, before = time.monotonic(), job.sent
+            job = await jobs.step(ports, job, ahead)
+            now_s = time.monotonic()
+            if job is None:
+                return
+            rest_s = jobs.rest_s(job.rate_per_s, job.sent - before, now_s - began_s)
+            await _pause(stopping, rest_s)
+            if now_s > turn_ends_s:
+                break
+        if job is not None:
+            await ports.jobs.hold(job, ports.now_ms())
+    except HooklaneError as error:
+        # It is free again when our hold on it is over.
+        _log.warning("job_waits", reason=str(error))
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

@@ -77,24 +77,3 @@ class Recover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "were given up without one, because the webhook was disabled or paused."
         ),
     ] = "failed"
-
-
-class RecoveryJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The recovery of a webhook and how far it is."""
-
-    id: Annotated[str, Meta(examples=["job_0195998a8b00a1b2c3d4e5f60718293a"])]
-    type: Literal["recovery"]
-    webhook_id: EndpointId
-    status: Literal["failed", "discarded"]
-    since: Time
-    until: Time
-    state: Literal["running", "done", "stopped"]
-    reason: Annotated[
-        str | None, Meta(description="Why it was stopped.", examples=["webhook_disabled"])
-    ] = None
-    matched: Annotated[int, Meta(description="How many deliveries there are to send again.")]
-    sent: int
-    skipped: Annotated[int, Meta(description="How many were sent again before, by another job.")]
-    unavailable: Annotated[int, Meta(description="How many have no body on Kafka any more.")]
-    created_at: Time
-    finished_at: Time | None = None

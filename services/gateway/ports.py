@@ -6,7 +6,7 @@ Every call may raise ``Outage``. The MongoDB adapters (``shared.storage.mongo``)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
 from shared.models.deliveries import DeliveryMeta
 from shared.models.errors import HooklaneError
-from shared.models.jobs import Job, Resend
+from shared.models.jobs import Job, JobState, Resend, Wish
 from shared.models.management import (
     ALL_ENDPOINTS,
     ApiKey,
@@ -81,7 +81,7 @@ class Endpoints(Protocol):
         before: str | None = None,
         chosen: EndpointFilter = ALL_ENDPOINTS,
     ) -> list[Endpoint]:
-        """Return up to ``limit`` endpoints, newest first, older than the id ``before``."""
+        """Return up to ``limit`` endpoints, newest first, older than ``before``."""
 
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:
         """Store ``endpoint`` if the stored one still has its revision, else return None."""
@@ -167,6 +167,12 @@ class LogSearch(Protocol):
     ) -> FoundRows:
         """Return the first attempts of an event that were due in this time, by endpoint."""
 
+    async def get(self, workspace_id: str, delivery_id: str) -> Row | None:
+        """Return one row."""
+
+    async def known(self, workspace_id: str, delivery_ids: Iterable[str]) -> Collection[str]:
+        """Return which of these rows there are."""
+
     async def following(self, workspace_id: str, attempts: Iterable[Attempt]) -> Sequence[Row]:
         """Return the later attempts of the deliveries to which these belong."""
 
@@ -212,17 +218,36 @@ class Jobs(Protocol):
     async def get(self, workspace_id: str, job_id: str) -> Job | None:
         """Return a job of this workspace."""
 
+    async def page(
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        state: JobState | None = None,
+    ) -> list[Job]:
+        """Return up to ``limit`` jobs of a workspace, newest first, older than ``before``."""
+
+    async def open_replays(self, workspace_id: str) -> int:
+        """Return how many replays of a workspace have not ended."""
+
     async def claim(self, holder: str, now_ms: int) -> Job | None:
-        """Return a running job that nobody works at, held by ``holder`` from now on."""
+        """Return a job that nobody works at, held by ``holder`` from now on."""
 
-    async def save(self, job: Job) -> bool:
-        """Store how far a job is; returns False when its holder was overtaken."""
+    async def hold(self, job: Job, until_ms: int) -> Job | None:
+        """Hold a job for longer; returns it as it stands, None when its holder was overtaken."""
 
-    async def resume(self, job: Job) -> None:
-        """Let a job that was stopped go on from its place."""
+    async def save(self, job: Job) -> Job | None:
+        """Store what a step has done; returns what is stored, None when overtaken."""
+
+    async def wish(self, job: Job, wish: Wish) -> Job | None:
+        """Have a job paused, resumed or cancelled; None when its state does not allow that."""
 
     async def note(self, resends: Sequence[Resend]) -> Sequence[Resend]:
         """Note what is to be sent again; returns the note that stands for each, in order."""
+
+    async def forget(self, resend: Resend) -> None:
+        """Forget a note of what was not sent after all."""
 
     async def of_event(self, workspace_id: str, event_id: str) -> Sequence[Resend]:
         """Return the notes about an event's deliveries."""
@@ -237,7 +262,7 @@ class RejectedEvents(Protocol):
     async def page(
         self, workspace_id: str, *, limit: int, before: str | None = None
     ) -> list[Rejected]:
-        """Return up to ``limit`` open ones, newest first, older than the id ``before``."""
+        """Return up to ``limit`` open ones, newest first, older than ``before``."""
 
     async def get(self, workspace_id: str, rejected_id: str) -> Rejected | None:
         """Return one that was not discarded."""
@@ -264,11 +289,23 @@ class Kept(NamedTuple):
     meta: DeliveryMeta
 
 
+class Place(NamedTuple):
+    """Where a ``deliveries`` record is, and of which endpoint and event it has to be."""
+
+    partition: int
+    offset: int
+    endpoint_id: str
+    event_id: str
+
+
 class Bodies(Protocol):
     """The exact bytes of webhooks, as Kafka keeps them."""
 
-    async def read(self, *, partition: int, offset: int, endpoint_id: str, event_id: str) -> Kept:
+    async def read(self, place: Place) -> Kept:
         """Return that ``deliveries`` record; raises BodyUnavailable."""
+
+    async def read_many(self, places: Sequence[Place]) -> Sequence[Kept | BodyUnavailable]:
+        """Return these records, in order, or why one is not to be had; raises BodyAway."""
 
 
 class Sink(Protocol):
@@ -279,7 +316,10 @@ class Sink(Protocol):
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes."""
+    """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes.
+
+    Jobs read bodies through ``job_bodies``, so that callers never wait for one.
+    """
 
     workspaces: Workspaces
     api_keys: ApiKeys
@@ -291,6 +331,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Jobs
     rejected: RejectedEvents
     bodies: Bodies
+    job_bodies: Bodies
     sink: Sink
     profiles: Mapping[str, Profile]
     keyring: Keyring

@@ -110,10 +110,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     mongo = Mongo(settings.mongo_uri, settings.mongo_database)
     workspaces = WorkspaceStore(mongo, send=send, now_ms=now_ms, entropy=os.urandom)
     endpoints = EndpointStore(mongo, send=send, now_ms=now_ms, entropy=os.urandom)
-    reader = DeliveriesReader(
-        bootstrap=settings.kafka_bootstrap,
-        topic=topic_name(settings, DELIVERIES),
-        client_id=f"{client_id}-bodies",
+    reader, job_reader = (
+        DeliveriesReader(
+            bootstrap=settings.kafka_bootstrap,
+            topic=topic_name(settings, DELIVERIES),
+            client_id=f"{client_id}-{readers}",
+        )
+        for readers in ("bodies", "jobs")
     )
     ports = Ports(
         workspaces=workspaces,
@@ -126,6 +129,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         jobs=JobStore(mongo, retention_days=settings.log_retention_days),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
         bodies=reader,
+        job_bodies=job_reader,
         sink=gatherer,
         profiles=load_profiles(
             settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
@@ -147,6 +151,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     finally:
         await gatherer.stop()
         await reader.stop()
+        await job_reader.stop()
         await publisher.stop()
         mongo.close()
 

@@ -9,13 +9,16 @@ the value of the ``deliveries`` record at these coordinates.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from shared.models import ids, wire
 
 Status = Literal["success", "failed", "discarded"]
+
+RETRY_DISCARDED: Final = "retry_discarded"
+"""The reason of what was discarded because somebody wanted no retry of it any more."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

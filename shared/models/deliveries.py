@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from shared.models import wire
+from shared.models import ids, wire
 from shared.models.endpoints import PayloadFormat
 
 META_HEADER: Final = "hooklane-delivery"
@@ -20,20 +20,22 @@ REASON_HEADER: Final = "hooklane-reason"  # on deliveries.dead: why it ended her
 
 TRIGGER_EVENT: Final = "event"
 TRIGGER_PING: Final = "ping"
-TRIGGER_RESEND: Final = "resend"  # and ":" and the log row that is sent again
+TRIGGER_RESEND: Final = "resend"  # and ":" and the log row, then ":" and a mark if not the first
 
 
 class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One delivery to one endpoint; the record's key is the endpoint id.
 
     ``attempt`` counts from 1. ``trigger`` is ``event``, ``ping`` or ``resend:<id>`` of the row of
-    the log that is sent again. ``revision`` is the endpoint revision that was matched: a worker
-    whose view is older waits for it.
+    the log that is sent again (``resend:<id>:<mark>`` where that is not done for the first time).
+    ``revision`` is the endpoint revision that was matched: a worker whose view is older waits for
+    it.
     ``accepted_ms`` is when Kafka took the event, ``due_ms`` when this attempt was to start: it is
     part of the log row's id, so it never changes. ``parks`` counts how often the record was put
     aside because its lane was full (no attempt was made then), until ``not_before_ms``.
     ``payload_format`` is what the body was rendered in: every attempt is sent and signed as that,
-    also if the endpoint asks for another one by then.
+    also if the endpoint asks for another one by then. ``failed_ms`` is when the attempt before this
+    one ended; 0 for a first one.
     """
 
     event_id: str
@@ -47,11 +49,18 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parks: int = 0
     not_before_ms: int = 0
     payload_format: PayloadFormat = "profile"
+    failed_ms: int = 0
 
     @property
     def wait_until_ms(self) -> int:
         """Return when a retry tier may let this record go."""
         return max(self.due_ms, self.not_before_ms)
+
+    def row_id(self, endpoint_id: str) -> str:
+        """Return the id that the row of this attempt will have in the log."""
+        return ids.derived_id(
+            ids.DELIVERY, self.due_ms, endpoint_id, self.event_id, self.trigger, str(self.attempt)
+        )
 
     def identity(self, endpoint_id: str) -> tuple[str, str, str]:
         """Return what all attempts of this delivery have in common."""

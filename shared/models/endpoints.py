@@ -72,6 +72,10 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     How deliveries are made: ``retry_delays`` (names of tiers), ``timeout_ms`` (of one attempt) and
     ``success_codes`` (``2xx``, 302) are the profile's where they are None.
+
+    Which retries are not wanted any more: those of attempts that ended up to
+    ``retries_discarded_ms``, and those whose rows in the log would have the ids
+    ``discarded_retries``. They are discarded when they become due.
     """
 
     id: str
@@ -95,6 +99,8 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     channels: tuple[str, ...] = ()
     filter: str | None = None
     earlier: tuple[EarlierSecret, ...] = ()
+    retries_discarded_ms: int | None = None
+    discarded_retries: tuple[str, ...] = ()
 
 
 def header_context(endpoint_id: str, name: str) -> str:

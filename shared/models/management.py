@@ -114,6 +114,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     payload_format: PayloadFormat = "profile"
     channels: tuple[str, ...] = ()
     filter: str | None = None
+    retries_discarded_ms: int | None = None
+    discarded_retries: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
 
     def state(self) -> EndpointState | None:

@@ -127,6 +127,11 @@ SETTLED: Final = msgspec.structs.replace(
     channels=("eu", "vip"),
     filter='{"country":{"$in":["AT","DE"]}}',
 )
+UNWANTED: Final = msgspec.structs.replace(
+    SETTLED,
+    retries_discarded_ms=1_773_568_800_000,
+    discarded_retries=("whd_019cf0f11f60f09a6ce93373eefa2736",),
+)
 ROTATED: Final = msgspec.structs.replace(
     ENDPOINT,
     earlier=(
@@ -164,6 +169,7 @@ META: Final = DeliveryMeta(
     not_before_ms=1_773_569_190_000,
 )
 FORMATTED: Final = msgspec.structs.replace(META, payload_format="cloudevents")
+RETRIED: Final = msgspec.structs.replace(FORMATTED, failed_ms=1_773_568_860_000)
 
 CASES: Final = (
     Case("attempt-answered.v1.json", ANSWERED, decode_attempt, attempts.encode_attempt),
@@ -184,6 +190,12 @@ CASES: Final = (
     Case(
         "endpoint.v3.json",
         SETTLED,
+        lambda value: endpoints.decode_state(ENDPOINT.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
+        "endpoint.v4.json",
+        UNWANTED,
         lambda value: endpoints.decode_state(ENDPOINT.id, value),
         endpoints.encode_state,
     ),
@@ -212,7 +224,14 @@ CASES: Final = (
         deliveries.encode_meta,
         current=False,
     ),
-    Case("delivery-meta.v2.msgpack", FORMATTED, deliveries.decode_meta, deliveries.encode_meta),
+    Case(
+        "delivery-meta.v2.msgpack",
+        FORMATTED,
+        deliveries.decode_meta,
+        deliveries.encode_meta,
+        current=False,
+    ),
+    Case("delivery-meta.v3.msgpack", RETRIED, deliveries.decode_meta, deliveries.encode_meta),
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 json_cases = pytest.mark.parametrize(
@@ -274,18 +293,18 @@ def test_a_json_record_of_an_earlier_release_gets_the_defaults_of_what_is_new(ca
 
 
 def test_metadata_of_a_later_release_is_read_without_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v2.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v3.msgpack"))
 
-    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == FORMATTED
+    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == RETRIED
 
 
 def test_metadata_of_an_earlier_release_gets_the_defaults_of_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v2.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v3.msgpack"))
     defaults = _defaults(DeliveryMeta)
 
     earlier = deliveries.decode_meta(msgspec.msgpack.encode(fields[: -len(defaults)]))
 
-    assert earlier == msgspec.structs.replace(FORMATTED, **defaults)
+    assert earlier == msgspec.structs.replace(RETRIED, **defaults)
 
 
 def test_the_journal_reads_its_part_of_an_attempt() -> None:

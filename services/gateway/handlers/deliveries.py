@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway.auth import Caller
 from services.gateway.handlers import endpoints, event_log
-from services.gateway.ports import BodyUnavailable, Kept, Ports, Row, RowPage
+from services.gateway.ports import BodyUnavailable, Kept, Place, Ports, Row, RowPage
 from services.gateway.times import time_of
 from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
@@ -31,17 +31,23 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 async def page(
     ports: Ports,
     caller: Caller,
-    endpoint_id: str,
+    endpoint_id: str | None,
     *,
     filters: Filters,
     limit: int,
     before: str | None,
 ) -> RowPage:
-    """Return a page of an endpoint's attempts, newest first; raises NotFound, Invalid."""
+    """Return a page of an endpoint's attempts, newest first, or of all where that is None.
+
+    Raises NotFound, Invalid.
+    """
     since_ms, until_ms = time_of("since", filters.since), time_of("until", filters.until)
     chosen = _chosen(caller, filters)
-    await endpoints.get(ports, caller, endpoint_id)
-    return await ports.log.page(
+    if endpoint_id is not None:
+        await endpoints.get(ports, caller, endpoint_id)
+    return await read(
+        ports,
+        caller.workspace_id,
         endpoint_id,
         limit=limit,
         before=before,
@@ -60,17 +66,8 @@ async def search(
     """
     if filters.event_id is not None:
         return await _of_event(ports, caller, filters.event_id, filters, limit=limit, before=before)
-    if filters.webhook_id is not None:
-        return await page(
-            ports, caller, filters.webhook_id, filters=filters, limit=limit, before=before
-        )
-    return await ports.search.page(
-        caller.workspace_id,
-        limit=limit,
-        before=before,
-        chosen=_chosen(caller, filters),
-        since_ms=time_of("since", filters.since),
-        until_ms=time_of("until", filters.until),
+    return await page(
+        ports, caller, filters.webhook_id, filters=filters, limit=limit, before=before
     )
 
 
@@ -112,6 +109,37 @@ class EventPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+async def read(
+    ports: Ports,
+    workspace_id: str,
+    endpoint_id: str | None,
+    *,
+    limit: int,
+    before: str | None,
+    chosen: AttemptFilter,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+) -> RowPage:
+    """Return a page of an endpoint's log, or of the workspace's where that is None."""
+    if endpoint_id is not None:
+        return await ports.log.page(
+            endpoint_id,
+            limit=limit,
+            before=before,
+            chosen=chosen,
+            since_ms=since_ms,
+            until_ms=until_ms,
+        )
+    return await ports.search.page(
+        workspace_id,
+        limit=limit,
+        before=before,
+        chosen=chosen,
+        since_ms=since_ms,
+        until_ms=until_ms,
+    )
+
+
 async def get(ports: Ports, caller: Caller, endpoint_id: str, delivery_id: str) -> Row:
     """Return one attempt; raises NotFound."""
     await endpoints.get(ports, caller, endpoint_id)
@@ -131,12 +159,12 @@ async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
 
 async def kept(ports: Ports, attempt: Attempt) -> Kept:
     """Return what was sent; raises BodyUnavailable."""
-    return await ports.bodies.read(
-        partition=attempt.partition,
-        offset=attempt.offset,
-        endpoint_id=attempt.endpoint_id,
-        event_id=attempt.event_id,
-    )
+    return await ports.bodies.read(place_of(attempt))
+
+
+def place_of(attempt: Attempt) -> Place:
+    """Return where Kafka has what was sent. Pure."""
+    return Place(attempt.partition, attempt.offset, attempt.endpoint_id, attempt.event_id)
 
 
 def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:

@@ -82,7 +82,7 @@ async def get(
     resends = [
         one
         for one in await ports.jobs.of_event(caller.workspace_id, event_id)
-        if one.endpoint_id in endpoint_ids
+        if (one.source_id or one.endpoint_id) in endpoint_ids
     ]
     again = await ports.search.resent(caller.workspace_id, resends)
     return EventFound(

@@ -18,6 +18,7 @@ from services.gateway.routes import (
     events,
     jobs,
     rejected,
+    retries,
     signing,
 )
 
@@ -41,6 +42,7 @@ def api_routers() -> list[Router]:
                 signing.rotate,
                 *deliveries.NATIVE,
                 *jobs.NATIVE,
+                *retries.NATIVE,
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,

@@ -58,10 +58,12 @@ async def once(
     *,
     status: int,
     alone: bool = False,
+    bodiless: bool = False,
 ) -> Response[T]:
     """Answer with what ``perform`` returns, or has returned under this key.
 
-    ``alone``: it does without MongoDB, so an outage of it must not stop the call.
+    ``alone``: it does without MongoDB, so an outage of it must not stop the call. ``bodiless``: the
+    route reads no body.
     """
     calls: Once = request.app.state.once
     if key is None:
@@ -75,7 +77,7 @@ async def once(
         workspace_id=request.auth.workspace_id,
         call=f"{request.method} {request.scope['path_template']}",
         key=key,
-        request=await _said(request),
+        request=_said(request, b"" if bodiless else await request.body()),
         holder=ports.entropy(HOLDER_BYTES).hex(),
         now_ms=ports.now_ms(),
     )
@@ -91,11 +93,11 @@ async def once(
     return Response(content, status_code=reply.status, headers=headers)
 
 
-async def _said(request: ApiRequest) -> bytes:
+def _said(request: ApiRequest, body: bytes) -> bytes:
     """Return everything of a request that decides what it does."""
     headers = sorted(
         (str(name), value)
         for name, value in request.headers.items()
         if name in _SAYS_WHAT_IT_IS or name.startswith(CLOUD_PREFIX)
     )
-    return msgspec.json.encode([request.url.path, headers]) + b"\x00" + await request.body()
+    return msgspec.json.encode([request.url.path, headers]) + b"\x00" + body

@@ -73,7 +73,12 @@ INDEXES: Final = (
     Index(
         collection=JOBS,
         keys=(("state", ASCENDING), ("held_until_ms", ASCENDING)),
-        serves="claim: running jobs that nobody works at",
+        serves="claim: jobs that nobody works at",
+    ),
+    Index(
+        collection=JOBS,
+        keys=(("workspace_id", ASCENDING), ("_id", ASCENDING)),
+        serves="GET /v1/jobs: a workspace's jobs, newest first (read backwards)",
     ),
     Index(
         collection=RESENDS,

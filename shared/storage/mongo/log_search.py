@@ -113,6 +113,19 @@ class LogSearch:
             span_s = next_span_s(span_s, len(found))
         return Found((), from_s * SLOT_MS)
 
+    async def get(self, workspace_id: str, delivery_id: str) -> AttemptRow | None:
+        """Return one row, or None; callers may send anything for an id."""
+        time_ms = ids.told_time_ms(ids.DELIVERY, delivery_id)
+        if time_ms is None:
+            return None
+        rows = await self._rows(workspace_id, {delivery_id: time_ms // SLOT_MS})
+        return rows[0] if rows else None
+
+    async def known(self, workspace_id: str, delivery_ids: Iterable[str]) -> set[str]:
+        """Return which of these rows there are."""
+        wanted = {row_id: ids.time_ms_of(row_id) // SLOT_MS for row_id in delivery_ids}
+        return {row.id for row in await self._rows(workspace_id, wanted)}
+
     async def following(self, workspace_id: str, attempts: Iterable[Attempt]) -> list[AttemptRow]:
         """Return the later attempts of the deliveries to which these belong."""
         later: list[AttemptRow] = []

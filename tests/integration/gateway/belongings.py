@@ -15,7 +15,7 @@ from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 from tests.integration.gateway.calls import EVENT, RECOVERY, Belongings
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.reading import records_of
-from tests.integration.gateway.test_deliveries import attempt, logged, produced
+from tests.integration.gateway.test_deliveries import START_MS, attempt, logged, produced
 from tests.integration.gateway.test_rejected import put_aside
 
 _numbers = count(1)
@@ -50,6 +50,7 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
         {"Idempotency-Key": key},
     )
     delivery = await _delivered(gateway, tenant, webhook, event, mark)
+    retry = await _retried(gateway, tenant, webhook, number)
     job = await _made(gateway, tenant, f"/v1/webhooks/{webhook}/recover", RECOVERY)
     value = json.dumps({"type": mark, "data": {"k": mark}}).encode()
     rejected = await put_aside(gateway, tenant, value, ("x", mark.encode()), offset=number)
@@ -60,11 +61,13 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
         event_type=event_type,
         rejected=rejected.id,
         job=job,
+        retry=retry,
         idempotency_key=key,
         workspace=tenant.id,
         webhooks_cursor=encode_cursor(webhook),
         deliveries_cursor=encode_cursor(delivery),
         rejected_cursor=encode_cursor(rejected.id),
+        jobs_cursor=encode_cursor(job),
     )
 
 
@@ -104,10 +107,25 @@ async def _delivered(gateway: Gateway, tenant: Tenant, webhook: str, event: str,
     return str(row["id"])
 
 
+async def _retried(gateway: Gateway, tenant: Tenant, webhook: str, number: int) -> str:
+    """Have a failed attempt that another one is to follow."""
+    failed = attempt(
+        webhook,
+        workspace_id=tenant.id,
+        event_id=f"evt_retried_{number}",
+        status="failed",
+        final=False,
+        next_attempt_ms=START_MS + 60_000,
+    )
+    await logged(gateway, failed)
+    return failed.delivery_id()
+
+
 def absent(its: Belongings) -> Belongings:
     """Return names as like these as can be, of things that were never there."""
     others = {
-        name: _other(getattr(its, name)) for name in ("webhook", "delivery", "rejected", "job")
+        name: _other(getattr(its, name))
+        for name in ("webhook", "delivery", "rejected", "job", "retry")
     }
     return Belongings(
         **others,
@@ -118,6 +136,7 @@ def absent(its: Belongings) -> Belongings:
         webhooks_cursor=encode_cursor(others["webhook"]),
         deliveries_cursor=encode_cursor(others["delivery"]),
         rejected_cursor=encode_cursor(others["rejected"]),
+        jobs_cursor=encode_cursor(others["job"]),
     )
 
 

@@ -27,11 +27,13 @@ class Belongings(NamedTuple):
     event_type: str
     rejected: str
     job: str
+    retry: str
     idempotency_key: str
     workspace: str
     webhooks_cursor: str
     deliveries_cursor: str
     rejected_cursor: str
+    jobs_cursor: str
 
 
 Name = Callable[[Belongings], object]
@@ -48,6 +50,7 @@ class Call(NamedTuple):
 WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT: Final = {"type": "qr.scanned", "data": {}}
 RECOVERY: Final = {"since": "2026-03-15T10:00:00Z"}
+REPLAY: Final = {"since": "2026-03-15T10:00:00Z", "rate": 10}
 CLOUD_EVENT: Final = {**EVENT, "specversion": "1.0", "id": "1", "source": "/shop"}
 CLOUD_TYPE: Final = "application/cloudevents+json"
 CLOUD_BATCH_TYPE: Final = "application/cloudevents-batch+json"
@@ -77,7 +80,18 @@ _NATIVE: Final = {
     "POST /webhooks/{webhook_id}/recover": Call(auth.WEBHOOKS_WRITE, RECOVERY),
     "GET /deliveries": Call(auth.DELIVERIES_READ),
     "GET /events/{event_id}": Call(auth.DELIVERIES_READ),
+    "POST /deliveries/{delivery_id}/resend": _WRITE,
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/resend": _WRITE,
+    "POST /replays": Call(auth.WEBHOOKS_WRITE, REPLAY),
+    "POST /replays/preview": Call(auth.DELIVERIES_READ, REPLAY),
+    "GET /jobs": Call(auth.DELIVERIES_READ),
     "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
+    "POST /jobs/{job_id}/pause": _WRITE,
+    "POST /jobs/{job_id}/resume": _WRITE,
+    "POST /jobs/{job_id}/cancel": _WRITE,
+    "GET /retries": Call(auth.DELIVERIES_READ),
+    "POST /retries/{retry_id}/discard": _WRITE,
+    "POST /webhooks/{webhook_id}/retries/discard": _WRITE,
     "GET /rejected-events": Call(auth.EVENTS_READ),
     "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
     "POST /rejected-events/{rejected_id}/resubmit": Call(auth.EVENTS_WRITE, EVENT),
@@ -115,6 +129,7 @@ PATH: Final[Mapping[str, Name]] = {
     "event_id": lambda its: its.event,
     "job_id": lambda its: its.job,
     "rejected_id": lambda its: its.rejected,
+    "retry_id": lambda its: its.retry,
 }
 CURSORS: Final[Mapping[str, Name]] = {
     "GET /v1/webhooks": lambda its: its.webhooks_cursor,
@@ -123,7 +138,9 @@ CURSORS: Final[Mapping[str, Name]] = {
     "GET /api/v1/webhooks/{webhook_id}/deliveries": lambda its: its.deliveries_cursor,
     "GET /v1/deliveries": lambda its: its.deliveries_cursor,
     "GET /v1/events/{event_id}": lambda its: its.deliveries_cursor,
+    "GET /v1/retries": lambda its: its.deliveries_cursor,
     "GET /v1/rejected-events": lambda its: its.rejected_cursor,
+    "GET /v1/jobs": lambda its: its.jobs_cursor,
 }
 OTHERS: Final[Mapping[str, Name]] = {
     "event_id": lambda its: its.event,
@@ -134,10 +151,14 @@ OTHERS: Final[Mapping[str, Name]] = {
 """Parameters of the query and headers that name something, besides cursors."""
 FIELDS: Final[Mapping[str, Name]] = {
     "aliases": lambda its: [its.event_type],
+    "event_ids": lambda its: [its.event],
+    "event_types": lambda its: [its.event_type],
     "events": lambda its: [its.event_type],
     "id": lambda its: its.event,
     "source": lambda its: its.workspace,
+    "to_webhook_id": lambda its: its.webhook,
     "type": lambda its: its.event_type,
+    "webhook_id": lambda its: its.webhook,
 }
 """Fields of bodies that name something; in a batch, those of its events."""
 UNDOCUMENTED: Final[Mapping[str, Name]] = {
@@ -147,12 +168,13 @@ UNDOCUMENTED: Final[Mapping[str, Name]] = {
 """Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
 
 PLAIN_PARAMETERS: Final = {
-    *("If-Match", "limit", "metadata", "search", "since", "status", "status_code", "until"),
+    *("If-Match", "limit", "metadata", "search", "since", "state", "status", "status_code"),
+    "until",
 }
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
     *("deprecated", "description", "example", "filter", "headers", "is_active", "metadata"),
-    *("overlap_s", "payload_format", "rate_limit", "retry_delays", "secret", "signature"),
+    *("overlap_s", "payload_format", "rate", "rate_limit", "retry_delays", "secret", "signature"),
     *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from shared.models import ids
@@ -17,7 +18,9 @@ from tests.integration.gateway.test_rejected import put_aside
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("api.md", "publishing.md", "webhooks.md", "log.md", "signing.md", "health.md")
+PAGES = (
+    *("api.md", "publishing.md", "webhooks.md", "log.md", "replay.md", "signing.md", "health.md"),
+)
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -81,7 +84,12 @@ def shown_in(expected: Any, found: Any) -> bool:
 
 @pytest.mark.parametrize(
     "pages",
-    [("api.md", "publishing.md"), ("webhooks.md",), ("log.md",), ("signing.md", "health.md")],
+    [
+        ("api.md", "publishing.md"),
+        ("webhooks.md",),
+        ("log.md", "replay.md"),
+        ("signing.md", "health.md"),
+    ],
 )
 async def test_the_examples_of_the_pages_work(
     gateway: Gateway, qr3: Tenant, make_tenant: MakeTenant, pages: tuple[str, ...]
@@ -92,6 +100,7 @@ async def test_the_examples_of_the_pages_work(
     partition, offset = await produced(gateway, webhook, event_id="evt_abc123xyz")
     delivered = attempt(
         webhook,
+        workspace_id=qr3.id,
         event_id="evt_abc123xyz",
         partition=partition,
         offset=offset,
@@ -104,7 +113,10 @@ async def test_the_examples_of_the_pages_work(
     times = {"due_ms": now_ms, "started_ms": now_ms, "accepted_ms": now_ms}
     place = {"partition": partition, "offset": offset}
     recent = attempt(webhook, workspace_id=qr3.id, event_id=event_id, **times, **place)
-    await logged(gateway, delivered, recent)
+    failed = {"status": "failed", "status_code": 503, "final": False, "event_id": "evt_retried"}
+    to_come = {"next_attempt_ms": now_ms + 3_600_000}
+    retried = msgspec.structs.replace(recent, **failed, **to_come)
+    await logged(gateway, delivered, recent, retried)
     rejected = await put_aside(gateway, qr3, MISSPELT, ("producer", b"shop"), offset=7)
     standard = await make_tenant("standard")
     v1a = {"url": "https://example.com/", "events": ["*"], "signature": "v1a"}
@@ -121,6 +133,7 @@ async def test_the_examples_of_the_pages_work(
         "REJECTED_ID": rejected.id,
         "EVENT_ID": event_id,
         "JOB_ID": job.json()["id"],
+        "RETRY_ID": retried.delivery_id(),
     }
     # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
@@ -154,7 +167,18 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events/{id}",
         "/v1/deliveries",
         "/v1/webhooks/{id}/recover",
+        "/v1/deliveries/{id}/resend",
+        "/v1/webhooks/{id}/deliveries/{delivery}/resend",
+        "/v1/replays",
+        "/v1/replays/preview",
+        "/v1/jobs",
         "/v1/jobs/{id}",
+        "/v1/jobs/{id}/pause",
+        "/v1/jobs/{id}/resume",
+        "/v1/jobs/{id}/cancel",
+        "/v1/retries",
+        "/v1/retries/{id}/discard",
+        "/v1/webhooks/{id}/retries/discard",
         "/v1/event-types",
         "/v1/event-types/{type}",
         "/v1/rejected-events",

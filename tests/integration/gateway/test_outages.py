@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.mongo import Mongo as MongoProcess
 from services.gateway.handlers import accounts
+from services.gateway.ports import Place
 from services.gateway.wiring import Parts, open_parts
 from shared.config import Settings
 from shared.kafka.admin import create_topics
@@ -126,6 +127,4 @@ async def test_a_detail_is_shown_without_the_body_while_kafka_is_away(settings: 
     cut_off = msgspec.structs.replace(settings, kafka_bootstrap=NOBODY)
     async with open_parts(cut_off) as parts:
         with pytest.raises(Exception, match="does not answer just now"):
-            await parts.ports.bodies.read(
-                partition=0, offset=0, endpoint_id="wh_1", event_id="evt_1"
-            )
+            await parts.ports.bodies.read(Place(0, 0, "wh_1", "evt_1"))

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from services.gateway import housekeeping
-from services.gateway.handlers import recovery
+from services.gateway.handlers import jobs, recovery
 from services.gateway.housekeeping import keep_working
 from services.gateway.ports import BodyAway, Ports
 from shared.models.attempts import Attempt
@@ -64,7 +64,7 @@ async def work(ports: Ports, *, ahead_ms: int = 0) -> None:
     ports = msgspec.structs.replace(ports, now_ms=lambda: at_ms)
     job = await ports.jobs.claim("tester", at_ms)
     while job is not None:
-        job = await recovery.step(ports, job)
+        job = await jobs.step(ports, job)
 
 
 async def resent(gateway: Gateway) -> list[tuple[ConsumerRecord[bytes, bytes], DeliveryMeta]]:
@@ -87,7 +87,7 @@ def counts(job: Any) -> dict[str, Any]:
 async def test_what_failed_for_good_in_the_window_is_sent_again(
     gateway: Gateway, qr3: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "STEP_ROWS", 3)
+    monkeypatch.setattr(jobs, "PIECE_ROWS_MAX", 3)
     mine, other = await webhook(gateway, qr3), await webhook(gateway, qr3)
     failed = [await lost(gateway, qr3, mine, number) for number in range(1, MATCHED + 1)]
     await lost(gateway, qr3, mine, 90)
@@ -187,7 +187,7 @@ async def test_a_job_whose_gateway_died_goes_on_and_sends_the_same_deliveries(
 async def test_a_gateway_that_was_overtaken_lets_go_and_changes_nothing(
     gateway: Gateway, qr3: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "STEP_ROWS", 1)
+    monkeypatch.setattr(jobs, "PIECE_ROWS_MAX", 1)
     identifier = await webhook(gateway, qr3)
     for number in (1, 2):
         await lost(gateway, qr3, identifier, number)
@@ -197,7 +197,7 @@ async def test_a_gateway_that_was_overtaken_lets_go_and_changes_nothing(
     await work(ports, ahead_ms=HELD_MS + 1_000)
 
     assert slow is not None
-    assert await recovery.step(ports, slow) is None
+    assert await jobs.step(ports, slow) is None
     ended = counts(await shown(gateway, qr3, slow.id))
     assert (ended["state"], ended["sent"]) == ("done", 2)
 
@@ -210,11 +210,11 @@ async def test_a_body_that_kafka_has_no_more_is_counted_and_one_it_may_have_is_w
     await logged(gateway, msgspec.structs.replace(given, event_id="evt_gone", offset=999))
     job = await recover(gateway, qr3, identifier)
 
-    async def away(**_: object) -> None:
+    async def away(*_: object) -> None:
         raise BodyAway("Kafka does not answer")
 
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(gateway.parts.ports.bodies, "read", away)
+        cut_off.setattr(gateway.parts.ports.job_bodies, "read_many", away)
         with pytest.raises(Outage):
             await work(gateway.parts.ports)
     await work(gateway.parts.ports, ahead_ms=HELD_MS + 1_000)
@@ -320,7 +320,7 @@ async def test_a_window_with_too_much_is_refused(
 async def test_the_gateway_takes_jobs_up_by_itself_and_an_event_shows_what_came_of_them(
     gateway: Gateway, qr3: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "JOB_STEP_EVERY_S", 0.01)
+    monkeypatch.setattr(housekeeping, "JOB_LOOK_EVERY_S", 0.01)
     identifier = await webhook(gateway, qr3)
     given = await lost(gateway, qr3, identifier, 1)
     stopping, ports = asyncio.Event(), gateway.parts.ports

@@ -104,7 +104,8 @@ def test_a_failure_is_followed_by_the_next_attempt(outcome: Outcome) -> None:
     settlement = settled(outcome, parks=3, not_before_ms=9)
     topic, following = continued(settlement)
     assert topic == "retry.1m"
-    assert following == meta(attempt=2, due_ms=ENDED_MS + 60_000)  # parkings start afresh
+    expected = meta(attempt=2, due_ms=ENDED_MS + 60_000, failed_ms=ENDED_MS)
+    assert following == expected, "parkings start afresh"
     attempt = settlement.attempt
     assert (attempt.status, attempt.final, attempt.reason) == ("failed", False, None)
     assert attempt.next_attempt_ms == following.due_ms

@@ -166,6 +166,7 @@ def ports(**given: Any) -> Ports:
         "claims": MemoryClaims(),
         "rejected": None,
         "bodies": None,
+        "job_bodies": None,
         "sink": MemorySink(),
         "profiles": PROFILES,
         "keyring": Keyring({"k1": bytes(32)}),

@@ -38,8 +38,13 @@ from shared.models.endpoints import (
 )
 
 META_EARLIER = DeliveryMeta("evt_1", "qr.scanned", "ws_1", 2, "event", 7, 1_000, 2_000, 1, 3_000)
-META = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents")
+META_FORMATTED = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents")
+META = msgspec.structs.replace(META_FORMATTED, failed_ms=1_500)
 META_GOLDEN = bytes.fromhex(
+    "9ca56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
+    "ab636c6f75646576656e7473cd05dc"
+)
+META_FORMATTED_GOLDEN = bytes.fromhex(
     "9ba56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
     "ab636c6f75646576656e7473"
 )
@@ -113,6 +118,7 @@ def test_the_wire_form_of_each_record_is_the_golden_one() -> None:
 
 def test_golden_bytes_are_read() -> None:
     assert decode_meta(META_GOLDEN) == META
+    assert decode_meta(META_FORMATTED_GOLDEN) == META_FORMATTED
     assert decode_meta(META_EARLIER_GOLDEN) == META_EARLIER
     assert decode_attempt(ATTEMPT_GOLDEN) == ATTEMPT
     assert decode_state("wh_1", ENDPOINT_GOLDEN) == ENDPOINT

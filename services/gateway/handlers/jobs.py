@@ -1,0 +1,289 @@
+"""Jobs that send deliveries of the log again: the engine of recoveries and replays.
+
+``step`` does a piece of a job: it reads a page of the log, notes what is to be sent again,
+publishes it, and stores the job's new place. A piece that is done twice, because its gateway died
+or was thought to be dead, publishes the same deliveries twice: same endpoint, event and trigger,
+which the delivery worker recognises and sends once.
+
+A piece begins with a look at what people want of the job, so that a pause or a cancel counts from
+the next piece on; ``rest_s`` keeps a job to its rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, get_args
+
+from msgspec.structs import replace
+
+from services.gateway.auth import Caller
+from services.gateway.handlers import deliveries
+from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row, RowPage
+from shared.kafka.publisher import Record
+from shared.models.deliveries import META_HEADER, encode_meta
+from shared.models.errors import Conflict, Invalid, NotFound, Outage
+from shared.models.jobs import HELD_MS, WORKED_AT, Job, JobState, Resend, Wish
+from shared.models.management import Endpoint
+
+PIECES_PER_S: Final = 2
+PIECE_ROWS_MAX: Final = 500
+AHEAD_ROWS: Final = 1_000
+COUNT_ROWS: Final = 1_000
+PUBLISH_TIMEOUT_MS: Final = 5_000
+REST_MIN_S: Final = 0.01
+SENT_BEFORE: Final = "sent_again_before"
+
+
+class Counted(NamedTuple):
+    """How many deliveries a job is about; at least so many where not all were looked at."""
+
+    matched: int
+    exact: bool
+
+
+async def get(ports: Ports, caller: Caller, job_id: str) -> Job:
+    """Return a job; raises NotFound."""
+    job = await ports.jobs.get(caller.workspace_id, job_id)
+    if job is None:
+        raise NotFound(f"this workspace has no job {job_id[:64]!r}")
+    return job
+
+
+async def page(
+    ports: Ports, caller: Caller, *, limit: int, before: str | None, state: str | None
+) -> tuple[list[Job], str | None]:
+    """Return a page of jobs, newest first, and where the next one begins; raises Invalid."""
+    chosen = _state(state)
+    found = await ports.jobs.page(caller.workspace_id, limit=limit + 1, before=before, state=chosen)
+    shown = found[:limit]
+    return shown, shown[-1].id if len(found) > limit else None
+
+
+def _state(state: str | None) -> JobState | None:
+    known: tuple[JobState, ...] = get_args(JobState)
+    for one in known:
+        if one == state:
+            return one
+    if state is not None:
+        raise Invalid(f"{state[:64]!r} is not one of {', '.join(known)}", field="state")
+    return None
+
+
+async def wish(ports: Ports, caller: Caller, job_id: str, wanted: Wish) -> Job:
+    """Pause, resume or cancel a job; raises NotFound, Conflict where its state forbids it."""
+    job = await get(ports, caller, job_id)
+    changed = await ports.jobs.wish(job, wanted)
+    if changed is None:
+        job = await get(ports, caller, job_id)
+        raise Conflict(f"the job is {job.state}: there is nothing to {wanted}")
+    return changed
+
+
+async def count(
+    ports: Ports, job: Job, *, matched_max: int, until_ms: int | None = None
+) -> Counted:
+    """Return how many deliveries a job is about; stops beyond ``matched_max``, or at a time."""
+    matched, before = 0, None
+    while True:
+        rows = await _page(ports, job, limit=COUNT_ROWS, before=before)
+        matched, before = matched + len(rows.rows), rows.next
+        if before is None:
+            return Counted(matched, exact=True)
+        if matched > matched_max or (until_ms is not None and ports.now_ms() >= until_ms):
+            return Counted(matched, exact=False)
+
+
+class Ahead:
+    """Rows that were read ahead of a job's place, so that a busy second is not read for each piece.
+
+    It belongs to whoever works at the job, and is worth nothing to others.
+    """
+
+    def __init__(self) -> None:
+        self._rows: deque[Row] = deque()
+        self._place: str | None = None
+        self._next: str | None = None
+
+    async def take(self, ports: Ports, job: Job, limit: int) -> tuple[list[Row], str | None]:
+        """Return the rows behind the job's place, and the place behind these; None is the end."""
+        if not self._rows or self._place != job.before:
+            found = await _page(ports, job, limit=AHEAD_ROWS, before=job.before)
+            self._rows, self._next = deque(found.rows), found.next
+        taken = [self._rows.popleft() for _ in range(min(limit, len(self._rows)))]
+        self._place = taken[-1].id if self._rows else self._next
+        return taken, self._place
+
+
+async def step(ports: Ports, held: Job, ahead: Ahead | None = None) -> Job | None:
+    """Do a piece of a job; returns the job as it is then, None when there is no more to do.
+
+    ``ahead`` is the same for all pieces that one caller does. None is returned at the job's end,
+    when it is paused, and when another gateway holds it by now.
+
+    Raises Outage: then nothing of the piece counts, and it is to be done again.
+    """
+    job = await ports.jobs.hold(held, ports.now_ms() + HELD_MS)
+    if job is None:
+        return None
+    if job.state == "cancelling":
+        return await _let_go(ports, job, "cancelled", None)
+    if job.state != "running":
+        return await _store(ports, job)
+    target: Endpoint | None = None
+    identifier = job.target_id or job.endpoint_id
+    if identifier is not None:
+        target = await ports.endpoints.get(job.workspace_id, identifier)
+        obstacle = obstacle_of(target)
+        if obstacle is not None:
+            return await _let_go(ports, job, "stopped", f"webhook_{obstacle}")
+    rows, place = await (ahead or Ahead()).take(ports, job, piece_rows(job.rate_per_s))
+    job = replace(await _send(ports, job, rows, target), before=place)
+    return await _store(ports, job if place is not None else _finished(ports, job))
+
+
+def obstacle_of(endpoint: Endpoint | None) -> str | None:
+    """Return why nothing is to be sent to an endpoint now, None where it is. Pure."""
+    if endpoint is None:
+        return "deleted"
+    if not endpoint.active:
+        return "disabled"
+    return None if endpoint.paused_ms is None else "paused"
+
+
+def piece_rows(rate_per_s: int) -> int:
+    """Return how many deliveries a piece sends at most: of a second, not all at once. Pure."""
+    return max(1, min(PIECE_ROWS_MAX, rate_per_s // PIECES_PER_S))
+
+
+def rest_s(rate_per_s: int, sent: int, took_s: float) -> float:
+    """Return how long to rest after a piece that has sent so many. Pure.
+
+    No faster than the rate, and never for less than half of what the piece took: it has used what
+    answers callers, too.
+    """
+    return max(sent / rate_per_s - took_s, took_s / 2, REST_MIN_S)
+
+
+async def _page(ports: Ports, job: Job, *, limit: int, before: str | None) -> RowPage:
+    """Return a page of the log of what a job is about, newest first."""
+    return await deliveries.read(
+        ports,
+        job.workspace_id,
+        job.endpoint_id,
+        limit=limit,
+        before=before,
+        chosen=job.chosen(),
+        since_ms=job.since_ms,
+        until_ms=job.until_ms,
+    )
+
+
+class _Going(NamedTuple):
+    """A row that can be sent again: where to, and what."""
+
+    row: Row
+    target: Endpoint
+    kept: Kept
+
+
+async def _send(ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | None) -> Job:
+    """Send rows again; returns the job with what became of them counted."""
+    skips = Counter(job.skips)
+    targets = await _targets(ports, job, rows) if target is None else {}
+    going: list[_Going] = []
+    unavailable = 0
+    for row, kept in zip(rows, await _bodies(ports, rows), strict=True):
+        endpoint = target or targets[row.attempt.endpoint_id]
+        obstacle = obstacle_of(endpoint)
+        if endpoint is None or obstacle is not None:
+            skips[f"webhook_{obstacle}"] += 1
+        elif isinstance(kept, BodyUnavailable):
+            unavailable += 1
+        else:
+            going.append(_Going(row, endpoint, kept))
+    wanted = [_note(job, one, ports.now_ms()) for one in going]
+    notes = await ports.jobs.note(wanted) if wanted else []
+    records = [
+        again(ports, one.target, one.kept, note)
+        for one, note in zip(going, notes, strict=True)
+        if note.job_id == job.id
+    ]
+    if records:
+        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+    if len(records) < len(going):
+        skips[SENT_BEFORE] += len(going) - len(records)
+    return replace(
+        job,
+        sent=job.sent + len(records),
+        skips=dict(skips),
+        unavailable=job.unavailable + unavailable,
+    )
+
+
+async def _targets(ports: Ports, job: Job, rows: Iterable[Row]) -> dict[str, Endpoint | None]:
+    """Return the endpoints that rows were sent to, None for one that is deleted."""
+    names = sorted({row.attempt.endpoint_id for row in rows})
+    found = await asyncio.gather(*(ports.endpoints.get(job.workspace_id, name) for name in names))
+    return dict(zip(names, found, strict=True))
+
+
+async def _bodies(ports: Ports, rows: Sequence[Row]) -> Sequence[Kept | BodyUnavailable]:
+    """Return what was sent, or why it is not to be had any more; raises Outage."""
+    try:
+        return await ports.job_bodies.read_many([deliveries.place_of(row.attempt) for row in rows])
+    except BodyAway as error:
+        raise Outage(str(error)) from error
+
+
+def _note(job: Job, going: _Going, now_ms: int) -> Resend:
+    """Return the note of a row. What one recovery sends, no other one does; a replay does."""
+    attempt = going.row.attempt
+    return Resend(
+        delivery_id=going.row.id,
+        endpoint_id=going.target.id,
+        source_id=None if attempt.endpoint_id == going.target.id else attempt.endpoint_id,
+        workspace_id=job.workspace_id,
+        event_id=attempt.event_id,
+        job_id=job.id,
+        due_ms=now_ms,
+        mark="" if job.kind == "recovery" else job.id,
+    )
+
+
+def again(ports: Ports, endpoint: Endpoint, kept: Kept, note: Resend) -> Record:
+    """Return the delivery that is sent again: the same body, a trigger of its own."""
+    meta = replace(
+        kept.meta,
+        attempt=1,
+        trigger=note.trigger,
+        revision=endpoint.revision,
+        due_ms=note.due_ms,
+        parks=0,
+        not_before_ms=0,
+        failed_ms=0,
+    )
+    headers = ((META_HEADER, encode_meta(meta)),)
+    return Record(ports.deliveries_topic, endpoint.id.encode(), kept.body, headers)
+
+
+def _finished(ports: Ports, job: Job) -> Job:
+    """Return the job at its end, when what there was is known."""
+    matched = max(job.matched, job.handled) if job.counted else job.handled
+    return replace(
+        job, state="done", matched=matched, counted=True, finished_ms=ports.now_ms(), reason=None
+    )
+
+
+async def _let_go(ports: Ports, job: Job, state: JobState, reason: str | None) -> Job | None:
+    """End a job before its end; what it noted and may not have sent is free for others."""
+    await ports.jobs.unnote(job)
+    ended = replace(job, state=state, reason=reason, finished_ms=ports.now_ms())
+    return await _store(ports, ended)
+
+
+async def _store(ports: Ports, job: Job) -> Job | None:
+    """Store a job, held for some time more; returns it if it is still ours and goes on."""
+    stored = await ports.jobs.save(replace(job, held_until_ms=ports.now_ms() + HELD_MS))
+    return stored if stored is not None and stored.state in WORKED_AT else None
