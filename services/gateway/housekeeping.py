@@ -16,12 +16,14 @@ from services.gateway import metrics
 from services.gateway.handlers import recovery
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
+from services.gateway.uses import Uses
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job
 from shared.runtime import Runtime
 
 SWEEP_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
+NOTE_EVERY_S: Final = 60.0
 JOB_STEP_EVERY_S: Final = 1.0  # a job's rate is what a step does
 
 _log = structlog.get_logger("gateway")
@@ -71,6 +73,16 @@ async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> No
             _log.warning("job_waits", reason=str(error))
             job = None  # it is free again when our hold on it is over
         await _pause(stopping, JOB_STEP_EVERY_S)
+
+
+async def keep_noting(stopping: asyncio.Event, uses: Uses) -> None:
+    """Write once a minute which API keys were used, and at the end."""
+    while not stopping.is_set():
+        await _pause(stopping, NOTE_EVERY_S)
+        try:
+            await uses.flush()
+        except HooklaneError as error:
+            _log.warning("uses_wait", reason=str(error))
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

@@ -75,6 +75,7 @@ async def start(ports: Ports, caller: Caller, endpoint_id: str, wanted: Wanted) 
     if standing is not None:
         return await _again(ports, caller, standing)
     await ports.jobs.add(replace(job, matched=await _count(ports, job)))
+    caller.trail.changed(None, job)
     return await get(ports, caller, job.id)
 
 
@@ -125,7 +126,9 @@ async def _again(ports: Ports, caller: Caller, job: Job) -> Job:
     if job.state != "stopped":
         return job
     await ports.jobs.resume(job)
-    return await get(ports, caller, job.id)
+    resumed = await get(ports, caller, job.id)
+    caller.trail.changed(job, resumed)
+    return resumed
 
 
 async def _count(ports: Ports, job: Job) -> int:

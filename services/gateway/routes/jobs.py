@@ -7,6 +7,7 @@ from typing import Final
 from litestar import get, post
 from litestar.params import FromPath, JSONBody
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import DELIVERIES_READ, WEBHOOKS_WRITE
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import recovery
@@ -46,7 +47,7 @@ def recovery_of(job: Job) -> RecoveryJob:
     "retries of their own. A job does it, the newest first, 50 a second; the answer counts what it "
     "is about. Nothing is sent again twice, however often it is asked for.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.recover"},
     responses=errors(404, 409, 413, 415),
 )
 async def recover(
