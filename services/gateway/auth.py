@@ -159,19 +159,28 @@ class _Claims(msgspec.Struct, frozen=True):
     """The claims of a token that this service uses."""
 
     workspace_id: str
-    scope: str | None = None
+    scope: str | tuple[str, ...] | None = None
     role: str | tuple[str, ...] | None = None
     sub: str | None = None
 
     def scopes(self, default: frozenset[str]) -> frozenset[str]:
-        """Return what the token may do; ``default`` is for one that says nothing of it."""
-        may = frozenset(SCOPES)
-        if self.role is not None:
-            roles = [self.role] if isinstance(self.role, str) else self.role
-            may = frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
-        elif self.scope is None:
-            return default
-        return may if self.scope is None else may & frozenset(self.scope.split())
+        """Return what the token may do; ``default`` is for one that says nothing of it.
+
+        Beside a role, scopes of which none is ours (``openid profile``) are meant for others.
+        """
+        named = None if self.scope is None else frozenset(_names(self.scope))
+        if self.role is None:
+            return default if named is None else named & SCOPES.keys()
+        roles = _names(self.role)
+        may = frozenset[str]().union(*(ROLES.get(role, frozenset()) for role in roles))
+        if named is None or (named and not named & SCOPES.keys()):
+            return may
+        return may & named
+
+
+def _names(claim: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names in a claim that is a list, or text with spaces between them."""
+    return tuple(claim.split()) if isinstance(claim, str) else claim
 
 
 def _read(policy: JwtPolicy, claims: Mapping[str, Any]) -> _Claims:

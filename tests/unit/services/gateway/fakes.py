@@ -44,6 +44,7 @@ class MemoryKeys:
     def __init__(self) -> None:
         self.known: dict[str, ApiKey] = {}
         self.used_ms: dict[str, int] = {}
+        self.noted = 0
         self.away = False
         self.looked_up = 0
 
@@ -79,6 +80,7 @@ class MemoryKeys:
         return None
 
     async def used(self, times_ms: Mapping[str, int]) -> None:
+        self.noted += 1
         self._reached()
         self.used_ms.update(times_ms)
 

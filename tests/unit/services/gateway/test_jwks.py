@@ -164,6 +164,11 @@ async def test_several_roles_add_up_a_scope_narrows_and_without_either_nothing_i
     assert await scopes(roles=["viewer", "developer"]) == ROLES["developer"]
     assert await scopes(roles="admin") == set(auth.SCOPES)
     assert await scopes(roles="admin", scope="openid webhooks:read") == {auth.WEBHOOKS_READ}
+    assert await scopes(roles="admin", scope=["webhooks:read"]) == {auth.WEBHOOKS_READ}
+    assert await scopes(roles="admin", scope="openid profile") == set(auth.SCOPES)
+    assert await scopes(roles="admin", scope="") == set()
+    assert await scopes(roles="viewer", scope="keys:write") == set()
+    assert await scopes(roles=None, scope="openid profile") == set()
     assert await scopes(roles=None, scope="events:write") == {auth.EVENTS_WRITE}
     assert await scopes(roles=None) == set()
     assert await scopes(roles=["emperor"]) == set()
