@@ -106,11 +106,12 @@ async def settle(message: Message, scope: Scope) -> None:
 
 
 async def settled(ports: Ports, entry: Entry) -> None:
-    """Store an entry's outcome; an outage is logged."""
+    """Store an entry's outcome; whatever stops that is logged, since the change is done."""
     try:
         await ports.audit.settle(entry)
-    except Outage as outage:
-        _log.error("audit_outcome_lost", entry=entry.id, outcome=entry.outcome, reason=str(outage))
+    except Exception as error:
+        reason = str(error) if isinstance(error, Outage) else type(error).__name__
+        _log.error("audit_outcome_lost", entry=entry.id, outcome=entry.outcome, reason=reason)
 
 
 def new_entry(ports: Ports, **known: Any) -> Entry:

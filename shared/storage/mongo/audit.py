@@ -1,6 +1,7 @@
 """The audit log: entries go in, get their outcome once, and go with their retention.
 
-There is no call that changes or removes an entry otherwise.
+There is no call that changes or removes an entry otherwise. Values before and after are kept as
+JSON text: a caller's object may have names and numbers that BSON does not take.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from shared.models.audit import ALL_ENTRIES, Entry, EntryFilter
 from shared.storage.mongo.client import DAY_MS, Document, Mongo, newest, outages
 
 AUDIT_LOG: Final = "audit_log"
+_VALUES: Final = ("before", "after")
 
 
 class AuditStore:
@@ -26,7 +28,7 @@ class AuditStore:
 
     async def begin(self, entry: Entry) -> None:
         """Store an entry whose outcome is not known yet."""
-        document: Document = msgspec.to_builtins(entry)
+        document = _document(entry)
         document["_id"] = document.pop("id")
         document["expires_at"] = DatetimeMS(entry.time_ms + self._retention_ms)
         with outages():
@@ -34,7 +36,7 @@ class AuditStore:
 
     async def settle(self, entry: Entry) -> None:
         """Store how it came out, unless that was stored before."""
-        told: Document = msgspec.to_builtins(entry)
+        told = _document(entry)
         fields = {name: told[name] for name in ("object_id", "outcome", "status", "changes")}
         with outages():
             await self._collection.update_one(
@@ -71,5 +73,16 @@ def _chosen(chosen: EntryFilter) -> Document:
     return {**where, "$and": bounds} if bounds else where
 
 
+def _document(entry: Entry) -> Document:
+    document: Document = msgspec.to_builtins(entry)
+    for change in document["changes"]:
+        change |= {name: msgspec.json.encode(change[name]).decode() for name in _VALUES}
+    return document
+
+
 def _entry(document: Document) -> Entry:
-    return msgspec.convert({**document, "id": document["_id"]}, Entry)
+    changes = [
+        change | {name: msgspec.json.decode(change[name]) for name in _VALUES}
+        for change in document["changes"]
+    ]
+    return msgspec.convert({**document, "id": document["_id"], "changes": changes}, Entry)

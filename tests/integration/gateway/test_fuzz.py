@@ -57,6 +57,9 @@ async def test_the_document_is_true(
     print(output.decode())
 
     assert process.returncode == 0, output.decode()
+    opened = await gateway.parts.ports.api_keys.find(digest_of(tenant.api_key))
+    assert opened is not None
+    assert (opened.digest, opened.role, opened.revoked_ms) == (key.digest, "admin", None)
     generated = _COUNT.search(output)
     assert generated is not None
     assert int(generated[1].replace(b",", b"")) > SECONDS

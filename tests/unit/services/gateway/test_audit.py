@@ -153,14 +153,16 @@ async def test_the_entry_is_there_before_the_change_and_without_it_nothing_is_ch
     assert len(keys.known) == 1
 
 
+@pytest.mark.parametrize("error", [Outage("away"), OverflowError("a bug")])
 async def test_an_entry_whose_outcome_cannot_be_stored_stays_as_it_was_begun(
     client: AsyncTestClient[Litestar],
     given: Ports,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
 ) -> None:
     async def away(_: object) -> None:
-        raise Outage("away")
+        raise error
 
     monkeypatch.setattr(given.audit, "settle", away)
     answer = await client.post(
