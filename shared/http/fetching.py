@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Final
 
 import httpx
@@ -21,11 +22,10 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 def fetcher(url: str, *, bytes_max: int, timeout_s: float) -> Callable[[], Awaitable[bytes]]:
     """Return a function that fetches ``url``; it raises Outage, which says what went wrong."""
-    trusted = ssl.create_default_context()
 
     async def fetch() -> bytes:
         client = httpx.AsyncClient(
-            verify=trusted, trust_env=False, follow_redirects=False, timeout=timeout_s
+            verify=_trusted(), trust_env=False, follow_redirects=False, timeout=timeout_s
         )
         try:
             async with asyncio.timeout(timeout_s), client:
@@ -36,6 +36,12 @@ def fetcher(url: str, *, bytes_max: int, timeout_s: float) -> Callable[[], Await
             raise Outage(f"{url} does not answer: {type(error).__name__}") from error
 
     return fetch
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return the authorities of this machine; reading them takes a tenth of a second."""
+    return ssl.create_default_context()
 
 
 async def _read(client: httpx.AsyncClient, url: str, bytes_max: int) -> bytes:
