@@ -36,6 +36,7 @@ LOCAL_VARIABLES: Final = frozenset(
 _SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri"})
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 ResponseBytes = Annotated[int, msgspec.Meta(ge=1, le=262_144)]  # an attempt's record has to hold it
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -63,12 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mongo_uri: str = "mongodb://127.0.0.1:27017/?w=majority&journal=true"
     mongo_database: str = "hooklane"
     log_retention_days: Positive = 30
+    audit_retention_days: Positive = 365
 
     gateway_host: str = "127.0.0.1"
     gateway_port: Port = 8080
     health_host: str = "127.0.0.1"
     health_port: Port = 0  # 0: any free one, printed at start
     public_url: str = ""
+    trusted_proxies: str = ""  # CIDR blocks of the proxies in front of the gateway
 
     profiles_dir: str = ""
     retry_tiers: str = DEFAULT_TIERS
@@ -76,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: str = ""
     jwt_secret: str = ""
     jwt_issuer: str = "hooklane"
+    jwt_workspace_claim: Name = "workspace_id"
+    jwt_role_claim: Name = "role"
+    jwks_url: str = ""
+    jwks_issuer: str = ""
+    jwks_audience: str = ""
 
     require_https: bool = True
     egress_allow: str = ""  # CIDR blocks that endpoints may resolve to although they are private
@@ -107,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(ipaddress.ip_network(block) for block in _items(self.egress_allow))
 
     @property
+    def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return the networks whose ``X-Forwarded-For`` is believed."""
+        return tuple(ipaddress.ip_network(block) for block in _items(self.trusted_proxies))
+
+    @property
     def egress_port_set(self) -> frozenset[int] | None:
         """Return the ports that endpoints may use, None for any."""
         ports = frozenset(_port(text) for text in _items(self.egress_ports))
@@ -124,7 +137,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     values = {fields[name]: value for name, value in given.items() if name not in ignored}
     converted = {field: _convert(field, value) for field, value in values.items()}
     settings = msgspec.convert(converted, Settings)
-    for name in ("tiers", "egress_networks", "egress_port_set"):
+    for name in ("tiers", "egress_networks", "egress_port_set", "proxy_networks"):
         _checked(settings, name)
     return settings
 
@@ -146,6 +159,7 @@ def _checked(settings: Settings, name: str) -> None:
             "tiers": "retry_tiers",
             "egress_networks": "egress_allow",
             "egress_port_set": "egress_ports",
+            "proxy_networks": "trusted_proxies",
         }
         raise ConfigError(f"{_variable(variables[name])}: {error}") from None
 

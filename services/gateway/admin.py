@@ -10,19 +10,26 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from services.gateway.auth import SCOPES
+from services.gateway.audit import Trail, masked
+from services.gateway.auditing import new_entry, settled
+from services.gateway.auth import ROLES, SCOPES, digest_of
 from services.gateway.handlers import accounts
 from services.gateway.wiring import Parts, open_parts
 from shared.config import load
-from shared.models.errors import HooklaneError
+from shared.models.audit import Actor
+from shared.models.errors import HooklaneError, Misuse
+
+T = TypeVar("T")
 
 
 async def create_workspace(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
-    """Create a workspace with a first API key that has every scope."""
+    """Create a workspace with a first API key, which is an admin's."""
     workspace = await accounts.create_workspace(parts.ports, profile=given.profile, name=given.name)
     key = await accounts.create_api_key(parts.ports, workspace_id=workspace.id, name="first")
     return {"id": workspace.id, "profile": workspace.profile, "api_key": key}
@@ -30,33 +37,73 @@ async def create_workspace(parts: Parts, given: argparse.Namespace) -> dict[str,
 
 async def create_key(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     """Create another API key of a workspace."""
-    key = await accounts.create_api_key(
-        parts.ports,
-        workspace_id=given.workspace,
-        scopes=given.scope or tuple(SCOPES),
-        name=given.name,
-    )
-    return {"api_key": key}
+
+    async def create(trail: Trail) -> str:
+        key = await accounts.create_api_key(
+            parts.ports,
+            workspace_id=given.workspace,
+            scopes=given.scope,
+            role=given.role,
+            name=given.name,
+        )
+        trail.changed(None, await parts.ports.api_keys.find(digest_of(key)))
+        return key
+
+    return {"api_key": await _recorded(parts, given, "api_key.create", create)}
 
 
 async def revoke_key(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     """Revoke the keys of a workspace that begin with a hint."""
-    revoked = await accounts.revoke_api_key(
-        parts.ports, workspace_id=given.workspace, hint=given.hint
-    )
-    return {"revoked": revoked}
+
+    async def revoke(trail: Trail) -> int:
+        trail.object_id = given.hint
+        return await accounts.revoke_api_key(
+            parts.ports, workspace_id=given.workspace, hint=given.hint
+        )
+
+    return {"revoked": await _recorded(parts, given, "api_key.revoke", revoke)}
 
 
 async def issue_jwt(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     """Issue a token for a workspace."""
-    token = await accounts.issue_jwt(
+
+    async def issue(_: Trail) -> str:
+        return await accounts.issue_jwt(
+            parts.ports,
+            parts.jwt_policy,
+            workspace_id=given.workspace,
+            scopes=given.scope,
+            valid_s=given.valid_s,
+        )
+
+    return {"jwt": await _recorded(parts, given, "token.issue", issue)}
+
+
+async def _recorded(
+    parts: Parts,
+    given: argparse.Namespace,
+    action: str,
+    perform: Callable[[Trail], Awaitable[T]],
+) -> T:
+    """Return what ``perform`` returns, with an entry in the workspace's audit log around it."""
+    trail, outcome = Trail(), "failed"
+    entry = new_entry(
         parts.ports,
-        parts.jwt_policy,
         workspace_id=given.workspace,
-        scopes=given.scope or None,
-        valid_s=given.valid_s,
+        actor=Actor(kind="operator"),
+        action=action,
     )
-    return {"jwt": token}
+    await parts.ports.audit.begin(entry)
+    try:
+        result = await perform(trail)
+        outcome = "succeeded"
+    except Misuse:
+        outcome = "refused"
+        raise
+    finally:
+        told = replace(entry, outcome=outcome, object_id=trail.object_id, changes=trail.changes)
+        await settled(parts.ports, masked(told))
+    return result
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +119,10 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("create-key", help="another API key")
     command.add_argument("--workspace", required=True, metavar="ws_…")
     command.add_argument("--name", default="")
-    command.add_argument("--scope", action="append", choices=tuple(SCOPES), help="default: all")
+    command.add_argument("--role", choices=tuple(ROLES), default="admin", help="default: admin")
+    command.add_argument(
+        "--scope", action="append", choices=tuple(SCOPES), help="instead of a role"
+    )
     command.set_defaults(run=create_key)
 
     command = commands.add_parser("revoke-key", help="revoke an API key")

@@ -7,6 +7,7 @@ from typing import Final
 from litestar import Litestar
 from litestar.datastructures import State
 
+from services.gateway.auditing import settle
 from services.gateway.auth import Authenticator
 from services.gateway.errors import on_error
 from services.gateway.idempotency import Once
@@ -17,13 +18,19 @@ from services.gateway.requests import ApiRequest
 from services.gateway.routes import api_routers
 from services.gateway.routes.health import OPERATORS, Checks
 from services.gateway.routes.signing import public_keys
+from services.gateway.sources import Networks
 
 REQUEST_BYTES_MAX: Final = 64 * 1024
 """What a management call may send; the calls that publish events have limits of their own."""
 
 
 def create_app(
-    *, ports: Ports, authenticator: Authenticator, checks: Checks, public_url: str = ""
+    *,
+    ports: Ports,
+    authenticator: Authenticator,
+    checks: Checks,
+    public_url: str = "",
+    proxies: Networks = (),
 ) -> Litestar:
     """Return the application over these ports."""
     once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
@@ -32,10 +39,17 @@ def create_app(
         request_class=ApiRequest,
         request_max_body_size=REQUEST_BYTES_MAX,
         exception_handlers={Exception: on_error},
+        before_send=[settle],
         openapi_config=openapi_config(public_url),
         plugins=[StructSchemas()],
         logging_config=None,
         state=State(
-            {"ports": ports, "authenticator": authenticator, "checks": checks, "once": once}
+            {
+                "ports": ports,
+                "authenticator": authenticator,
+                "checks": checks,
+                "once": once,
+                "proxies": proxies,
+            }
         ),
     )

@@ -1,9 +1,10 @@
 """Remembering what was looked up lately, so that an outage of the store does not stop callers.
 
 A bounded memory of positive answers. A fresh entry spares the look-up; a stale one is looked up
-again; when that fails with ``Outage`` the stale answer stands, for as long as the outage lasts.
-What the store does not know is not remembered: a new key works at once. The price: a revoked key
-works for up to ``FRESH_MS`` longer, and while the store is away.
+again; when that fails with ``Outage`` the stale answer stands, for as long as the outage lasts, but
+not beyond ``STALE_MS_MAX`` after the store has said it. What the store does not know is not
+remembered: a new key works at once. The price: what has changed is seen up to the time that an
+entry is fresh later, and later still while the store is away.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Final, Generic, TypeVar
 from shared.models.errors import Outage
 
 FRESH_MS: Final = 5 * 60 * 1_000
+STALE_MS_MAX: Final = 24 * 3_600 * 1_000
+"""Somebody may have been sent away just before the store was: he is out after a day."""
+
 OUTAGE_PAUSE_MS: Final = 5_000
 """How long a stale answer is given without asking again, after the store did not answer."""
 
@@ -30,12 +34,16 @@ class Remembered(Generic[V]):
         self,
         look_up: Callable[[str], Awaitable[V | None]],
         now_ms: Callable[[], int],
+        *,
+        fresh_ms: int = FRESH_MS,
         entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._look_up = look_up
         self._now_ms = now_ms
+        self._fresh_ms = fresh_ms
         self._entries_max = entries_max
-        self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()  # value, fresh until
+        # value, fresh until, looked up at
+        self._entries: OrderedDict[str, tuple[V, int, int]] = OrderedDict()
 
     async def get(self, key: str, *, anew: bool = False) -> V | None:
         """Return what the store says of ``key``; raises Outage where nothing is remembered.
@@ -49,18 +57,22 @@ class Remembered(Generic[V]):
         try:
             found = await self._look_up(key)
         except Outage:
-            if known is None:
+            if known is None or self._now_ms() - known[2] > STALE_MS_MAX:
                 raise
-            self._remember(key, known[0], OUTAGE_PAUSE_MS)
+            self._remember(key, known[0], OUTAGE_PAUSE_MS, looked_up_ms=known[2])
             return known[0]
         if found is None:
             self._entries.pop(key, None)
         else:
-            self._remember(key, found, FRESH_MS)
+            self._remember(key, found, self._fresh_ms, looked_up_ms=self._now_ms())
         return found
 
-    def _remember(self, key: str, value: V, for_ms: int) -> None:
-        self._entries[key] = (value, self._now_ms() + for_ms)
+    def forget(self, key: str) -> None:
+        """Have ``key`` looked up at its next use."""
+        self._entries.pop(key, None)
+
+    def _remember(self, key: str, value: V, for_ms: int, *, looked_up_ms: int) -> None:
+        self._entries[key] = (value, self._now_ms() + for_ms, looked_up_ms)
         self._entries.move_to_end(key)
         if len(self._entries) > self._entries_max:
             self._entries.popitem(last=False)

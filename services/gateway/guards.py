@@ -12,7 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 
-from services.gateway.auth import WEBHOOKS_WRITE, Authenticator
+from services.gateway.auth import MANAGING, Authenticator
 from services.gateway.errors import InvalidFields, unknown_names
 from shared.models.errors import Forbidden
 
@@ -32,8 +32,8 @@ async def authorise(
         return  # Litestar's own answer: the methods of the path
     opt: Mapping[str, Any] = handler.opt
     authenticator: Authenticator = connection.app.state.authenticator
-    # What changes endpoints needs MongoDB anyway, and an event type may have been made just now.
-    anew = opt[SCOPE] == WEBHOOKS_WRITE
+    # These need MongoDB anyway; an event type may have been made, or a key revoked, just now.
+    anew = opt[SCOPE] in MANAGING
     caller = await authenticator.caller(connection.headers.get("authorization"), anew=anew)
     if opt.get(TOKEN_ONLY, False) and caller.credential != "jwt":
         raise Forbidden(

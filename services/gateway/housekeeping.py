@@ -18,6 +18,7 @@ from services.gateway import metrics
 from services.gateway.handlers import jobs
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
+from services.gateway.uses import Uses
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job
 from shared.runtime import Runtime
@@ -27,6 +28,7 @@ LOOK_EVERY_S: Final = 1.0
 JOB_LOOK_EVERY_S: Final = 0.5
 JOB_TURN_S: Final = 10.0
 JOBS_AT_ONCE: Final = 8
+NOTE_EVERY_S: Final = 60.0
 
 _log = structlog.get_logger("gateway")
 
@@ -108,6 +110,16 @@ async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
     except HooklaneError as error:
         # It is free again when our hold on it is over.
         _log.warning("job_waits", reason=str(error))
+
+
+async def keep_noting(stopping: asyncio.Event, uses: Uses) -> None:
+    """Write once a minute which API keys were used, and at the end."""
+    while not stopping.is_set():
+        await _pause(stopping, NOTE_EVERY_S)
+        try:
+            await uses.flush()
+        except HooklaneError as error:
+            _log.warning("uses_wait", reason=str(error))
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

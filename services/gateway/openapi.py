@@ -218,7 +218,7 @@ def openapi_config(public_url: str) -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "apiKey": _bearer("An API key, `hk_…`.", None),
-                "token": _bearer("A token of the dashboard (HS256).", "JWT"),
+                "token": _bearer("A token of the dashboard, or of an identity provider.", "JWT"),
             }
         ),
         render_plugins=[JsonRenderPlugin(path="/")],

@@ -14,6 +14,7 @@ import msgspec
 from services.gateway.delivery_settings import Limits
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
+from shared.models.audit import ALL_ENTRIES, Entry, EntryFilter
 from shared.models.claims import Answer, Claim
 from shared.models.deliveries import DeliveryMeta
 from shared.models.errors import HooklaneError
@@ -55,10 +56,36 @@ class ApiKeys(Protocol):
         """Store a key."""
 
     async def find(self, digest: str) -> ApiKey | None:
-        """Return the key with this digest."""
+        """Return the key that this digest opens, or has opened."""
 
-    async def revoke(self, workspace_id: str, hint: str) -> int:
-        """Delete keys by workspace and hint; returns how many."""
+    async def of_workspace(self, workspace_id: str) -> list[ApiKey]:
+        """Return the keys of a workspace that were not revoked, newest first."""
+
+    async def replace(self, standing: ApiKey, key: ApiKey) -> ApiKey | None:
+        """Put ``key`` in the place of ``standing``; returns None when that has moved on."""
+
+    async def used(self, times_ms: Mapping[str, int]) -> None:
+        """Note when keys were last used, by digest."""
+
+
+class AuditLog(Protocol):
+    """Entries of the audit log."""
+
+    async def begin(self, entry: Entry) -> None:
+        """Store an entry whose outcome is not known yet."""
+
+    async def settle(self, entry: Entry) -> None:
+        """Store how it came out, unless that was stored before."""
+
+    async def page(
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        chosen: EntryFilter = ALL_ENTRIES,
+    ) -> list[Entry]:
+        """Return up to ``limit`` entries, newest first, older than the id ``before``."""
 
 
 class Endpoints(Protocol):
@@ -323,6 +350,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
     workspaces: Workspaces
     api_keys: ApiKeys
+    audit: AuditLog
     endpoints: Endpoints
     log: DeliveryLog
     search: LogSearch

@@ -20,19 +20,23 @@ from services.gateway.bodies import DeliveriesReader
 from services.gateway.delivery_settings import Limits
 from services.gateway.gathering import Gatherer
 from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
-from services.gateway.housekeeping import keep_reporting, keep_swept, keep_working
+from services.gateway.housekeeping import keep_noting, keep_reporting, keep_swept, keep_working
+from services.gateway.jwks import FETCH_BYTES_MAX, FETCH_TIMEOUT_S, Provider, check_url
 from services.gateway.metrics import Measured
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
 from services.gateway.server import claim_port, serve
 from shared.config import ConfigError, Settings
+from shared.http.fetching import fetcher
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
 from shared.signing.keyring import Keyring
+from shared.storage.mongo.api_keys import ApiKeyStore
 from shared.storage.mongo.attempts import AttemptLog
+from shared.storage.mongo.audit import AuditStore
 from shared.storage.mongo.claims import ClaimStore
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
@@ -41,7 +45,7 @@ from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.jobs import JobStore
 from shared.storage.mongo.log_search import LogSearch
 from shared.storage.mongo.rejected import RejectedStore
-from shared.storage.mongo.workspaces import ApiKeyStore, WorkspaceStore
+from shared.storage.mongo.workspaces import WorkspaceStore
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 
 SERVICE: Final = "gateway"
@@ -53,6 +57,7 @@ class Parts(NamedTuple):
 
     ports: Ports
     jwt_policy: JwtPolicy
+    provider: Provider | None
     mongo: Mongo
     reader: DeliveriesReader
     stores: tuple[WorkspaceStore, EndpointStore]
@@ -63,14 +68,17 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     port = claim_port(settings.gateway_host, settings.gateway_port)
     async with open_parts(settings) as parts:
         checks = Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping)
+        authenticator = Authenticator(parts.ports, parts.jwt_policy, parts.provider)
         app = create_app(
             ports=parts.ports,
-            authenticator=Authenticator(parts.ports, parts.jwt_policy),
+            authenticator=authenticator,
             checks=checks,
             public_url=settings.public_url,
+            proxies=settings.proxy_networks,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_reporting(runtime, checks))
+            tasks.create_task(keep_noting(runtime.stopping, authenticator.uses))
             tasks.create_task(
                 keep_working(runtime.stopping, parts.ports, os.urandom(HOLDER_BYTES).hex())
             )
@@ -96,7 +104,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 
     Raises ConfigError for settings that cannot work.
     """
-    keyring, jwt_policy = _keyring(settings), _jwt_policy(settings)
+    keyring, jwt_policy, provider = _keyring(settings), _jwt_policy(settings), _provider(settings)
     client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
     publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
     gatherer = Gatherer(publisher)
@@ -121,6 +129,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     ports = Ports(
         workspaces=workspaces,
         api_keys=ApiKeyStore(mongo),
+        audit=AuditStore(mongo, retention_days=settings.audit_retention_days),
         endpoints=endpoints,
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
         search=LogSearch(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
@@ -147,7 +156,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         entropy=os.urandom,
     )
     try:
-        yield Parts(ports, jwt_policy, mongo, reader, (workspaces, endpoints))
+        yield Parts(ports, jwt_policy, provider, mongo, reader, (workspaces, endpoints))
     finally:
         await gatherer.stop()
         await reader.stop()
@@ -175,4 +184,28 @@ def _jwt_policy(settings: Settings) -> JwtPolicy:
             f"HOOKLANE_JWT_SECRET has under {JWT_SECRET_BYTES_MIN} bytes; HS256 needs as many "
             "(RFC 7518, 3.2): set a longer one, or none to refuse tokens"
         )
-    return JwtPolicy(secret, settings.jwt_issuer)
+    return JwtPolicy(
+        secret, settings.jwt_issuer, settings.jwt_workspace_claim, settings.jwt_role_claim
+    )
+
+
+def _provider(settings: Settings) -> Provider | None:
+    url = settings.jwks_url
+    if not url:
+        return None
+    for name in ("jwks_issuer", "jwks_audience"):
+        if not getattr(settings, name):
+            raise ConfigError(
+                f"HOOKLANE_{name.upper()} is empty; an identity provider (HOOKLANE_JWKS_URL) needs "
+                "it: a token of another issuer, or for another service, must not be taken"
+            )
+    try:
+        check_url(url, require_https=settings.require_https)
+    except ValueError as error:
+        raise ConfigError(f"HOOKLANE_JWKS_URL {error}") from None
+    return Provider(
+        issuer=settings.jwks_issuer,
+        audience=settings.jwks_audience,
+        fetch=fetcher(url, bytes_max=FETCH_BYTES_MAX, timeout_s=FETCH_TIMEOUT_S),
+        now_ms=now_ms,
+    )

@@ -10,6 +10,7 @@
     names         vetted addresses of a name, cached, one look-up per name; the Resolver port
     ares          the Resolver over c-ares
     dial          connects to the vetted address itself
+    fetching      one small document from an operator's own server; apart from all the others
     httpx_face    Transport as an httpx transport, for tests and tools
 
 Guarantees: one outcome for each start, within its deadline; a receiver's failure is a value and

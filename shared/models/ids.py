@@ -20,6 +20,8 @@ EVENT: Final = "evt"
 DELIVERY: Final = "whd"  # a row of the delivery log: one attempt
 REJECTED: Final = "rej"
 JOB: Final = "job"
+API_KEY: Final = "key"
+AUDIT: Final = "aud"
 
 ENTROPY_BYTES: Final = 10
 ID_LENGTH_MAX: Final = 128

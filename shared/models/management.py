@@ -63,10 +63,20 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class EarlierKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rotation replaced: it opens the workspace too, until ``until_ms``."""
+
+    digest: str
+    hint: str
+    until_ms: int
+
+
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """An API key as stored: ``digest`` is the SHA-256 (hex) of the key, which itself is nowhere.
 
-    ``hint`` is the key's beginning, for people to tell their keys apart.
+    ``hint`` is the key's beginning, for people to tell their keys apart. A key with a ``role`` may
+    do what the role may, whatever ``scopes`` says. ``earlier`` is what it was before its rotations,
+    newest first. ``last_used_ms`` is some minutes behind.
     """
 
     digest: str
@@ -75,6 +85,21 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     created_ms: int
     name: str = ""
+    id: str = ""
+    role: str | None = None
+    expires_ms: int | None = None
+    last_used_ms: int | None = None
+    earlier: tuple[EarlierKey, ...] = ()
+    revision: int = 1
+    revoked_ms: int | None = None
+
+    def ended_ms(self, digest: str, now_ms: int) -> int | None:
+        """Return since when this digest opens nothing any more, None while it opens."""
+        ends = [self.revoked_ms, self.expires_ms]
+        if digest != self.digest:
+            ends += [next((old.until_ms for old in self.earlier if old.digest == digest), 0)]
+        over = [end for end in ends if end is not None and end <= now_ms]
+        return min(over, default=None)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

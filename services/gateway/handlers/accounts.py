@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from services.gateway import auth
 from services.gateway.auth import JwtPolicy
+from services.gateway.handlers import api_keys
 from services.gateway.ports import Ports
 from shared.models import ids
 from shared.models.errors import Invalid, NotFound
-from shared.models.management import ApiKey, Workspace
+from shared.models.management import Workspace
 
 NAME_LENGTH_MAX: Final = 200
 JWT_VALID_S: Final = 30 * 24 * 3_600
@@ -31,35 +34,46 @@ async def create_workspace(ports: Ports, *, profile: str, name: str) -> Workspac
 
 
 async def create_api_key(
-    ports: Ports, *, workspace_id: str, scopes: Iterable[str] = auth.SCOPES, name: str = ""
+    ports: Ports,
+    *,
+    workspace_id: str,
+    scopes: Iterable[str] | None = None,
+    role: str = "admin",
+    name: str = "",
 ) -> str:
-    """Create an API key and return it: the only time that it can be seen."""
-    chosen = tuple(dict.fromkeys(scopes))
-    unknown = [scope for scope in chosen if scope not in auth.SCOPES]
+    """Create an API key and return it: the only time that it can be seen.
+
+    It has ``scopes``, or those of ``role`` without any.
+    """
+    chosen = None if scopes is None else tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in chosen or () if scope not in auth.SCOPES]
     if unknown:
         known = ", ".join(auth.SCOPES)
         raise Invalid(f"{unknown[0]!r} is not a scope; known: {known}", field="scopes")
     await _existing(ports, workspace_id)
-    key = auth.new_api_key(ports.entropy(auth.KEY_ENTROPY_BYTES))
-    await ports.api_keys.add(
-        ApiKey(
-            digest=auth.digest_of(key),
-            hint=key[: auth.KEY_HINT_LENGTH],
-            workspace_id=workspace_id,
-            scopes=chosen,
-            created_ms=ports.now_ms(),
-            name=name,
-        )
+    made = api_keys.new_key(
+        ports,
+        workspace_id=workspace_id,
+        name=name,
+        role=role if chosen is None else None,
+        scopes=chosen or (),
     )
-    return key
+    await ports.api_keys.add(made.key)
+    return made.secret
 
 
 async def revoke_api_key(ports: Ports, *, workspace_id: str, hint: str) -> int:
     """Revoke the workspace's keys that begin with ``hint``; returns how many there were.
 
-    A gateway that has seen the key lately takes it for up to five minutes more.
+    A gateway that has seen the key lately takes it for up to a minute more.
     """
-    revoked = await ports.api_keys.revoke(workspace_id, hint[: auth.KEY_HINT_LENGTH])
+    begin = hint[: auth.KEY_HINT_LENGTH]
+    found = await ports.api_keys.of_workspace(workspace_id)
+    chosen = [key for key in found if key.hint == begin]
+    ended = [
+        await ports.api_keys.replace(key, replace(key, revoked_ms=ports.now_ms())) for key in chosen
+    ]
+    revoked = sum(key is not None for key in ended)
     if revoked == 0:
         raise NotFound(f"{workspace_id} has no API key that begins with {hint!r}", field="hint")
     return revoked

@@ -67,7 +67,9 @@ async def create(
     )
     endpoint = with_fields(blank, wanted, _sealed_headers(ports, wanted, identifier))
     validation.check_whole(endpoint)
-    return await ports.endpoints.create(endpoint), made.shown
+    created = await ports.endpoints.create(endpoint)
+    caller.trail.changed(None, created)
+    return created, made.shown
 
 
 async def get(ports: Ports, caller: Caller, endpoint_id: str) -> Endpoint:
@@ -203,11 +205,15 @@ async def delete(
 ) -> None:
     """Delete an endpoint; raises NotFound or PreconditionFailed."""
     revision = None
+    current = await ports.endpoints.get(caller.workspace_id, endpoint_id)
     if condition is not ANYTHING:
-        current = await get(ports, caller, endpoint_id)
+        if current is None:
+            raise _not_found(endpoint_id)
         condition.check(current)
         revision = current.revision
     if await ports.endpoints.delete(caller.workspace_id, endpoint_id, revision=revision):
+        if current is not None:
+            caller.trail.changed(current, None)
         return
     condition.check(await get(ports, caller, endpoint_id))
     raise _not_found(endpoint_id)
@@ -232,6 +238,7 @@ async def replace(
             return current
         changed = await ports.endpoints.replace(wanted)
         if changed is not None:
+            caller.trail.changed(current, changed)
             return changed
     raise Outage(f"{endpoint_id} is being changed by others all the time")
 

@@ -67,12 +67,13 @@ async def create(ports: Ports, caller: Caller, wanted: CreateEventType) -> Event
         return (*workspace.types, made)
 
     await _change(ports, caller, with_it)
+    caller.trail.changed(None, made)
     return own_type_of(made)
 
 
 async def change(ports: Ports, caller: Caller, name: str, wanted: UpdateEventType) -> EventType:
     """Change a type of the workspace's own; raises InvalidFields, NotFound, Conflict, Outage."""
-    changed: list[OwnType] = []
+    changed: list[tuple[OwnType, OwnType]] = []
 
     def with_change(workspace: Workspace, product: Profile) -> tuple[OwnType, ...]:
         if name in product.names() or name in OPERATIONAL:
@@ -85,11 +86,13 @@ async def change(ports: Ports, caller: Caller, name: str, wanted: UpdateEventTyp
         others = [one for one in workspace.types if one is not current]
         taken = _taken(msgspec.structs.replace(workspace, types=tuple(others)), product)
         _check_free((new.name, *new.aliases), taken)
-        changed[:] = [new]
+        changed[:] = [(current, new)]
         return tuple(new if one is current else one for one in workspace.types)
 
     await _change(ports, caller, with_change)
-    return own_type_of(changed[0])
+    ((before, after),) = changed
+    caller.trail.changed(before, after)
+    return own_type_of(after)
 
 
 def changed_by(current: OwnType, wanted: UpdateEventType) -> OwnType:

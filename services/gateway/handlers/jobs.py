@@ -78,6 +78,7 @@ async def wish(ports: Ports, caller: Caller, job_id: str, wanted: Wish) -> Job:
     if changed is None:
         job = await get(ports, caller, job_id)
         raise Conflict(f"the job is {job.state}: there is nothing to {wanted}")
+    caller.trail.changed(job, changed)
     return changed
 
 

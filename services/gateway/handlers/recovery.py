@@ -57,7 +57,7 @@ async def start(ports: Ports, caller: Caller, endpoint_id: str, wanted: Wanted) 
     )
     standing = await ports.jobs.get(job.workspace_id, job.id)
     if standing is not None:
-        return await _again(ports, standing)
+        return await _again(ports, caller, standing)
     counted = await jobs.count(ports, job, matched_max=MATCHED_MAX)
     if counted.matched > MATCHED_MAX:
         raise Invalid(
@@ -65,6 +65,7 @@ async def start(ports: Ports, caller: Caller, endpoint_id: str, wanted: Wanted) 
             field="since",
         )
     await ports.jobs.add(replace(job, matched=counted.matched))
+    caller.trail.changed(None, job)
     return await jobs.get(ports, caller, job.id)
 
 
@@ -77,8 +78,10 @@ def window_of(since: str, until: str | None, now_ms: int) -> tuple[int, int]:
     return since_ms, until_ms
 
 
-async def _again(ports: Ports, job: Job) -> Job:
+async def _again(ports: Ports, caller: Caller, job: Job) -> Job:
     """Let a job that was stopped go on; what people have paused or cancelled stays so."""
     if job.state != "stopped":
         return job
-    return await ports.jobs.wish(job, "resume") or job
+    resumed = await ports.jobs.wish(job, "resume") or job
+    caller.trail.changed(job, resumed)
+    return resumed

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from services.gateway.auth import Caller
 from services.gateway.handlers import events
 from services.gateway.handlers.events import Posted, Renew
@@ -57,12 +59,16 @@ async def resubmit(
     origin = Origin(rejected.received_ms, partial(_event_id, rejected))
     event_id = await events.publish(ports, caller, posted, origin, renewed)
     await ports.rejected.resubmitted(rejected, event_id)
+    resubmitted = replace(rejected, state="resubmitted", event_id=event_id)
+    caller.trail.changed(rejected, resubmitted)
     return event_id
 
 
 async def discard(ports: Ports, caller: Caller, rejected_id: str) -> None:
     """Forget it; raises NotFound."""
-    await ports.rejected.discarded(await get(ports, caller, rejected_id))
+    rejected = await get(ports, caller, rejected_id)
+    await ports.rejected.discarded(rejected)
+    caller.trail.changed(rejected, replace(rejected, state="discarded", value=b""))
 
 
 def _event_id(rejected: Rejected, _: int) -> str:

@@ -64,6 +64,7 @@ async def start(ports: Ports, caller: Caller, wanted: Wanted) -> Job:
     counted = await _counted(ports, job)
     job = replace(job, matched=counted.matched, counted=counted.exact)
     await ports.jobs.add(job)
+    caller.trail.changed(None, job)
     return job
 
 

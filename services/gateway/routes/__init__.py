@@ -10,8 +10,11 @@ from litestar import Router
 from litestar.enums import HttpMethod
 from litestar.routes import HTTPRoute
 
+from services.gateway.auditing import intend
 from services.gateway.guards import authorise
 from services.gateway.routes import (
+    api_keys,
+    audit_log,
     deliveries,
     endpoints,
     event_types,
@@ -25,6 +28,8 @@ from services.gateway.routes import (
 NATIVE = "/v1"
 XQR = "/api/v1"
 XQR_DEVELOPER = "/api/developer"
+GUARDS = [authorise, intend]
+"""In this order: first who may, then the entry of who does."""
 
 
 def api_routers() -> list[Router]:
@@ -46,12 +51,12 @@ def api_routers() -> list[Router]:
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,
+                *api_keys.NATIVE,
+                *audit_log.NATIVE,
             ],
-            guards=[authorise],
+            guards=GUARDS,
         ),
-        Router(
-            path=XQR, route_handlers=[*common, endpoints.create], guards=[authorise], tags=["XQR"]
-        ),
+        Router(path=XQR, route_handlers=[*common, endpoints.create], guards=GUARDS, tags=["XQR"]),
         Router(
             path=XQR_DEVELOPER,
             route_handlers=[
@@ -59,7 +64,7 @@ def api_routers() -> list[Router]:
                 signing.developer_rotate,
                 endpoints.developer_test,
             ],
-            guards=[authorise],
+            guards=GUARDS,
             tags=["XQR"],
         ),
     ]

@@ -10,6 +10,7 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.endpoint_filters import SEARCH_LENGTH_MAX, STATUSES, Filters
@@ -128,7 +129,7 @@ def tagged(
     summary="Create a webhook",
     description="The answer holds the signing secret in full: this time and, with the scope "
     "`secrets:read`, in the secret call. Events published after the answer are delivered.",
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.create"},
     response_headers=[_ETAG],
     responses=errors(413, 415),
 )
@@ -145,7 +146,7 @@ async def create_with_secret(
     tags=["Webhooks"],
     summary="Create a webhook",
     description="Fetch the signing secret from `/api/developer/webhooks/{id}/secret`.",
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.create"},
     response_headers=[_ETAG],
     responses=errors(413, 415),
 )
@@ -215,7 +216,11 @@ async def show(request: ApiRequest, webhook_id: FromPath[str]) -> Response[Webho
     "absent, entries of `metadata` and `headers` are merged one by one. `is_active: true` enables "
     "a disabled webhook again, resets its failure count and ends a pause. Events published after "
     "the answer meet the changed webhook.",
-    opt={SCOPE: WEBHOOKS_WRITE, CONTENT_TYPES: (JSON_TYPE, MERGE_PATCH_TYPE)},
+    opt={
+        SCOPE: WEBHOOKS_WRITE,
+        AUDIT: "webhook.update",
+        CONTENT_TYPES: (JSON_TYPE, MERGE_PATCH_TYPE),
+    },
     response_headers=[_ETAG],
     responses=errors(404, 412, 413, 415),
 )
@@ -238,7 +243,7 @@ async def change(
     "reason `endpoint_paused`, and is in the delivery log. Its failure count stays. Pausing twice "
     "changes nothing.",
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.pause"},
     response_headers=[_ETAG],
     responses=errors(404, 412),
 )
@@ -257,7 +262,7 @@ async def pause(
     description="Ends a pause: what becomes due from now on is sent. Nothing of what was discarded "
     "meanwhile is sent by itself. A disabled webhook stays disabled.",
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.resume"},
     response_headers=[_ETAG],
     responses=errors(404, 412),
 )
@@ -275,7 +280,7 @@ async def resume(
     summary="Delete a webhook",
     description="No event published after the answer is sent to it, what waits for a retry is "
     "discarded, and its delivery log is not shown any more.",
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.delete"},
     responses=errors(404, 412),
 )
 async def remove(request: ApiRequest, webhook_id: FromPath[str], if_match: IfMatch = None) -> None:
@@ -307,7 +312,7 @@ _PING_WORDS: Final = (
     summary="Send a test ping",
     description=_PING_WORDS,
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.ping"},
     responses=errors(404),
 )
 async def ping(request: ApiRequest, webhook_id: FromPath[str]) -> Ping:
@@ -321,7 +326,7 @@ async def ping(request: ApiRequest, webhook_id: FromPath[str]) -> Ping:
     summary="Send a test ping",
     description=_PING_WORDS + " Needs a token (JWT); an API key is refused.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE, TOKEN_ONLY: True},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.ping", TOKEN_ONLY: True},
     security=TOKEN_SECURITY,
     responses=errors(404),
 )

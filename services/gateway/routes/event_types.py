@@ -7,6 +7,7 @@ from typing import Final
 from litestar import Response, get, patch, post
 from litestar.params import FromPath, JSONBody
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
 from services.gateway.event_schemas import (
     CreateEventType,
@@ -57,7 +58,7 @@ async def show_type(request: ApiRequest, event_type: FromPath[str]) -> EventType
     summary="Make an event type",
     description="Besides those of the product. When the answer is there it can be published and "
     "subscribed to.",
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "event_type.create"},
     response_headers=[REPLAYED],
     responses=errors(409, 413, 415),
 )
@@ -80,7 +81,7 @@ async def create_type(
     description="Of the workspace's own. With another `type` it is renamed: the old name becomes "
     "an alias, so that whoever publishes or has subscribed to it goes on, and payloads carry the "
     "new name.",
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "event_type.update"},
     responses=errors(404, 409, 413, 415),
 )
 async def change_type(

@@ -7,6 +7,7 @@ from typing import Annotated, Final, get_args
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import DELIVERIES_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.guards import QUERY, SCOPE
@@ -84,7 +85,7 @@ def _wanted(replay: Replay) -> replays.Wanted:
     "retries of their own. A job does it, the newest first, 50 a second; the answer counts what it "
     "is about. Nothing is sent again twice, however often it is asked for.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.recover"},
     responses=errors(404, 409, 413, 415),
 )
 async def recover(
@@ -103,7 +104,7 @@ async def recover(
     "to another webhook: the same bodies, signed anew, with retries of their own. A job does it, "
     "the newest first; what is live goes before it.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "replay.create"},
     response_headers=[REPLAYED],
     responses=errors(404, 409, 413, 415),
 )
@@ -187,7 +188,7 @@ async def show_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
     description="It sends nothing from its next piece on, half a second, until it is "
     "resumed. Pausing twice is pausing once; 409 where it has ended.",
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "job.pause"},
     responses=errors(404, 409),
 )
 async def pause_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
@@ -202,7 +203,7 @@ async def pause_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
     description="One that was paused, or stopped because its webhook was disabled or paused, goes "
     "on from its place; 409 where it has ended.",
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "job.resume"},
     responses=errors(404, 409),
 )
 async def resume_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
@@ -218,7 +219,7 @@ async def resume_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:
     "published goes its way. `cancelling` becomes `cancelled` when its gateway has let go of it. "
     "409 where it is done.",
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "job.cancel"},
     responses=errors(404, 409),
 )
 async def cancel_job(request: ApiRequest, job_id: FromPath[str]) -> JobDetail:

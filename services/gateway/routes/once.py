@@ -14,6 +14,7 @@ from litestar import Response
 from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter
 
+from services.gateway.auditing import REPLAYED_HEADER
 from services.gateway.idempotency import (
     HOLDER_BYTES,
     KEY_HEADER,
@@ -27,7 +28,6 @@ from shared.models import ids
 from shared.models.claims import claim_of
 from shared.models.errors import Invalid
 
-REPLAYED_HEADER: Final = "Idempotent-Replayed"
 CLOUD_PREFIX: Final = "ce-"
 _SAYS_WHAT_IT_IS: Final = ("content-type",)
 

@@ -7,6 +7,7 @@ from typing import Final
 from litestar import delete, get, post
 from litestar.params import FromPath
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import EVENTS_READ, EVENTS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.event_schemas import (
@@ -102,7 +103,11 @@ async def show_rejected(request: ApiRequest, rejected_id: FromPath[str]) -> Reje
     description="Publishes the event through the same checks as any other: the corrected one of "
     "the body or, without a body, as it was. However often it is called, it is one event.",
     status_code=202,
-    opt={SCOPE: EVENTS_WRITE, CONTENT_TYPES: (JSON_TYPE, STRUCTURED_TYPE)},
+    opt={
+        SCOPE: EVENTS_WRITE,
+        AUDIT: "rejected_event.resubmit",
+        CONTENT_TYPES: (JSON_TYPE, STRUCTURED_TYPE),
+    },
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=CorrectionOperation,
     responses=errors(404, 409, 413, 415, 422),
@@ -123,7 +128,7 @@ async def resubmit(request: ApiRequest, rejected_id: FromPath[str]) -> Accepted:
     tags=["Rejected events"],
     summary="Discard a rejected event",
     description="Its copy is forgotten; the record stays on the topic for its retention.",
-    opt={SCOPE: EVENTS_WRITE},
+    opt={SCOPE: EVENTS_WRITE, AUDIT: "rejected_event.discard"},
     responses=errors(404),
 )
 async def discard(request: ApiRequest, rejected_id: FromPath[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import DELIVERIES_READ, WEBHOOKS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.guards import QUERY, SCOPE
@@ -47,7 +48,7 @@ def resent_of(resent: resends.Resent) -> Resent:
     summary="Send a delivery again",
     description=_RESEND_WORDS,
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "delivery.resend"},
     response_headers=[REPLAYED],
     responses=errors(404, 409),
 )
@@ -69,7 +70,7 @@ async def resend(
     summary="Send a webhook's delivery again",
     description=_RESEND_WORDS,
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "delivery.resend"},
     response_headers=[REPLAYED],
     responses=errors(404, 409),
 )
@@ -129,7 +130,7 @@ async def list_retries(
     "discarded, with the reason `retry_discarded`, and is in the delivery log. 409 where no retry "
     "follows the attempt, or was made already.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "retry.discard"},
     responses=errors(404, 409),
 )
 async def discard_retry(request: ApiRequest, retry_id: FromPath[str]) -> DiscardedRetry:
@@ -147,7 +148,7 @@ async def discard_retry(request: ApiRequest, retry_id: FromPath[str]) -> Discard
     description="All that there are now: when they become due they are discarded, with the reason "
     "`retry_discarded`, and are in the delivery log. What fails from now on is retried.",
     status_code=202,
-    opt={SCOPE: WEBHOOKS_WRITE},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "retry.discard_all"},
     responses=errors(404),
 )
 async def discard_retries(request: ApiRequest, webhook_id: FromPath[str]) -> DiscardedRetries:

@@ -9,6 +9,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
 
+from services.gateway.auditing import AUDIT
 from services.gateway.auth import SECRETS_READ, WEBHOOKS_WRITE
 from services.gateway.guards import SCOPE, TOKEN_ONLY
 from services.gateway.handlers import signing
@@ -75,7 +76,7 @@ _DASHBOARD_WORDS: Final = " Needs a token (JWT); an API key is refused."
     tags=["Webhooks"],
     summary="Show a webhook's signing secret",
     description=_SHOW_WORDS,
-    opt={SCOPE: SECRETS_READ},
+    opt={SCOPE: SECRETS_READ, AUDIT: "secret.read"},
     responses=errors(404),
 )
 async def show_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Secret:
@@ -88,7 +89,7 @@ async def show_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Secret:
     tags=["Webhooks"],
     summary="Show a webhook's signing secret",
     description=_SHOW_WORDS + _DASHBOARD_WORDS,
-    opt={SCOPE: SECRETS_READ, TOKEN_ONLY: True},
+    opt={SCOPE: SECRETS_READ, AUDIT: "secret.read", TOKEN_ONLY: True},
     security=TOKEN_SECURITY,
     responses=errors(404),
 )
@@ -103,7 +104,7 @@ async def developer_secret(request: ApiRequest, webhook_id: FromPath[str]) -> Se
     summary="Rotate a webhook's signing secret",
     description=_ROTATE_WORDS,
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE, BODY_OPTIONAL: True},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "secret.rotate", BODY_OPTIONAL: True},
     operation_class=BodilessOperation,
     responses=errors(404, 409, 413, 415),
 )
@@ -120,7 +121,7 @@ async def rotate(
     summary="Rotate a webhook's signing secret",
     description=_ROTATE_WORDS + _DASHBOARD_WORDS,
     status_code=200,
-    opt={SCOPE: WEBHOOKS_WRITE, TOKEN_ONLY: True, BODY_OPTIONAL: True},
+    opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "secret.rotate", TOKEN_ONLY: True, BODY_OPTIONAL: True},
     operation_class=BodilessOperation,
     security=TOKEN_SECURITY,
     responses=errors(404, 409, 413, 415),

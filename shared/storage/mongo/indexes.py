@@ -11,12 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.storage.mongo.api_keys import API_KEYS, REVOKED_KEPT_S
+from shared.storage.mongo.audit import AUDIT_LOG
 from shared.storage.mongo.claims import CLAIMS
 from shared.storage.mongo.client import Mongo, outages
 from shared.storage.mongo.endpoints import ENDPOINTS
 from shared.storage.mongo.jobs import JOBS, RESENDS
 from shared.storage.mongo.publishing import TOMBSTONE_KEPT_S
-from shared.storage.mongo.workspaces import API_KEYS, WORKSPACES
+from shared.storage.mongo.workspaces import WORKSPACES
 
 ASCENDING: Final = 1
 DESCENDING: Final = -1
@@ -62,7 +64,26 @@ INDEXES: Final = (
     Index(
         collection=API_KEYS,
         keys=(("workspace_id", ASCENDING), ("hint", ASCENDING)),
-        serves="revoking a workspace's key by its hint",
+        serves="the keys of a workspace, and revoking one by its hint",
+    ),
+    Index(
+        collection=API_KEYS,
+        keys=(("digests", ASCENDING),),
+        serves="who calls: a key by the digest of any secret that opens it",
+    ),
+    Index(
+        collection=API_KEYS,
+        keys=(("revoked_at", ASCENDING),),
+        serves="revoked keys go a month later",
+        options={"expireAfterSeconds": REVOKED_KEPT_S, "sparse": True},
+    ),
+    *(
+        Index(
+            collection=AUDIT_LOG,
+            keys=(("workspace_id", ASCENDING), *narrowed, ("_id", ASCENDING)),
+            serves="GET /v1/audit-log: newest first (read backwards), all or by one filter",
+        )
+        for narrowed in ((), *(((field, ASCENDING),) for field in ("actor.id", "object_id")))
     ),
     Index(
         collection=CLAIMS,
@@ -92,7 +113,7 @@ INDEXES: Final = (
             serves="retention",
             options={"expireAfterSeconds": 0},
         )
-        for collection in (JOBS, RESENDS)
+        for collection in (AUDIT_LOG, JOBS, RESENDS)
     ),
 )
 

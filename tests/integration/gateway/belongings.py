@@ -12,7 +12,7 @@ from typing import Any
 from services.gateway.cursors import encode_cursor
 from shared.models import ids
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
-from tests.integration.gateway.calls import EVENT, RECOVERY, Belongings
+from tests.integration.gateway.calls import API_KEY, EVENT, RECOVERY, Belongings
 from tests.integration.gateway.conftest import Gateway, Tenant
 from tests.integration.gateway.reading import records_of
 from tests.integration.gateway.test_deliveries import START_MS, attempt, logged, produced
@@ -41,6 +41,9 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
     event_type = "t" + blake2b(str(number).encode(), digest_size=12).hexdigest()
     described = {"type": event_type, "description": mark, "example": {"k": mark}}
     await _made(gateway, tenant, "/v1/event-types", described)
+    api_key = await _made(gateway, tenant, "/v1/api-keys", {**API_KEY, "name": mark})
+    logged_change = await gateway.client.get("/v1/audit-log?limit=1", headers=tenant.key)
+    entry = logged_change.json()["data"][0]["id"]
     key = f"{tenant.id}-{number}"
     event = await _made(
         gateway,
@@ -62,12 +65,16 @@ async def belongings(gateway: Gateway, tenant: Tenant, mark: str = "mine") -> Be
         rejected=rejected.id,
         job=job,
         retry=retry,
+        api_key=api_key,
+        entry=entry,
         idempotency_key=key,
         workspace=tenant.id,
         webhooks_cursor=encode_cursor(webhook),
         deliveries_cursor=encode_cursor(delivery),
         rejected_cursor=encode_cursor(rejected.id),
         jobs_cursor=encode_cursor(job),
+        api_keys_cursor=encode_cursor(api_key),
+        audit_cursor=encode_cursor(entry),
     )
 
 
@@ -125,7 +132,7 @@ def absent(its: Belongings) -> Belongings:
     """Return names as like these as can be, of things that were never there."""
     others = {
         name: _other(getattr(its, name))
-        for name in ("webhook", "delivery", "rejected", "job", "retry")
+        for name in ("webhook", "delivery", "rejected", "job", "retry", "api_key", "entry")
     }
     return Belongings(
         **others,
@@ -137,6 +144,8 @@ def absent(its: Belongings) -> Belongings:
         deliveries_cursor=encode_cursor(others["delivery"]),
         rejected_cursor=encode_cursor(others["rejected"]),
         jobs_cursor=encode_cursor(others["job"]),
+        api_keys_cursor=encode_cursor(others["api_key"]),
+        audit_cursor=encode_cursor(others["entry"]),
     )
 
 

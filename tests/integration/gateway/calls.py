@@ -28,12 +28,16 @@ class Belongings(NamedTuple):
     rejected: str
     job: str
     retry: str
+    api_key: str
+    entry: str
     idempotency_key: str
     workspace: str
     webhooks_cursor: str
     deliveries_cursor: str
     rejected_cursor: str
     jobs_cursor: str
+    api_keys_cursor: str
+    audit_cursor: str
 
 
 Name = Callable[[Belongings], object]
@@ -51,6 +55,9 @@ WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT: Final = {"type": "qr.scanned", "data": {}}
 RECOVERY: Final = {"since": "2026-03-15T10:00:00Z"}
 REPLAY: Final = {"since": "2026-03-15T10:00:00Z", "rate": 10}
+API_KEY: Final = {"name": "x", "scopes": [auth.KEYS_WRITE]}
+"""Whoever may make keys may make this one."""
+
 CLOUD_EVENT: Final = {**EVENT, "specversion": "1.0", "id": "1", "source": "/shop"}
 CLOUD_TYPE: Final = "application/cloudevents+json"
 CLOUD_BATCH_TYPE: Final = "application/cloudevents-batch+json"
@@ -96,6 +103,13 @@ _NATIVE: Final = {
     "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
     "POST /rejected-events/{rejected_id}/resubmit": Call(auth.EVENTS_WRITE, EVENT),
     "DELETE /rejected-events/{rejected_id}": Call(auth.EVENTS_WRITE),
+    "GET /api-keys": Call(auth.KEYS_READ),
+    "GET /api-keys/{key_id}": Call(auth.KEYS_READ),
+    "POST /api-keys": Call(auth.KEYS_WRITE, API_KEY),
+    "PATCH /api-keys/{key_id}": Call(auth.KEYS_WRITE, {"name": "y"}),
+    "DELETE /api-keys/{key_id}": Call(auth.KEYS_WRITE),
+    "POST /api-keys/{key_id}/rotate": Call(auth.KEYS_WRITE, {"overlap_s": 60}),
+    "GET /audit-log": Call(auth.AUDIT_READ),
     "POST /events": Call(auth.EVENTS_WRITE, EVENT),
     "POST /events/batch": Call(auth.EVENTS_WRITE, [EVENT]),
 }
@@ -128,6 +142,7 @@ PATH: Final[Mapping[str, Name]] = {
     "event_type": lambda its: its.event_type,
     "event_id": lambda its: its.event,
     "job_id": lambda its: its.job,
+    "key_id": lambda its: its.api_key,
     "rejected_id": lambda its: its.rejected,
     "retry_id": lambda its: its.retry,
 }
@@ -141,11 +156,15 @@ CURSORS: Final[Mapping[str, Name]] = {
     "GET /v1/retries": lambda its: its.deliveries_cursor,
     "GET /v1/rejected-events": lambda its: its.rejected_cursor,
     "GET /v1/jobs": lambda its: its.jobs_cursor,
+    "GET /v1/api-keys": lambda its: its.api_keys_cursor,
+    "GET /v1/audit-log": lambda its: its.audit_cursor,
 }
 OTHERS: Final[Mapping[str, Name]] = {
     "event_id": lambda its: its.event,
     "event_type": lambda its: its.event_type,
     "webhook_id": lambda its: its.webhook,
+    "actor": lambda its: its.api_key,
+    "object": lambda its: its.webhook,
     "Idempotency-Key": lambda its: its.idempotency_key,
 }
 """Parameters of the query and headers that name something, besides cursors."""
@@ -168,13 +187,14 @@ UNDOCUMENTED: Final[Mapping[str, Name]] = {
 """Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
 
 PLAIN_PARAMETERS: Final = {
-    *("If-Match", "limit", "metadata", "search", "since", "state", "status", "status_code"),
-    "until",
+    *("If-Match", "action", "limit", "metadata", "search", "since", "state", "status"),
+    *("status_code", "until"),
 }
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
-    *("deprecated", "description", "example", "filter", "headers", "is_active", "metadata"),
-    *("overlap_s", "payload_format", "rate", "rate_limit", "retry_delays", "secret", "signature"),
+    *("deprecated", "description", "example", "expires_at", "filter", "headers", "is_active"),
+    *("metadata", "name", "overlap_s", "payload_format", "rate", "rate_limit", "retry_delays"),
+    *("role", "scopes", "secret", "signature"),
     *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""

@@ -67,7 +67,7 @@ def client_of(parts: Parts) -> AsyncClient:
     """Return a client of a gateway over these parts."""
     app = create_app(
         ports=parts.ports,
-        authenticator=Authenticator(parts.ports, parts.jwt_policy),
+        authenticator=Authenticator(parts.ports, parts.jwt_policy, parts.provider),
         checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
     )
     transport = ASGITransport(app)  # type: ignore[arg-type]

@@ -323,5 +323,6 @@ def told(answer: Response, named: Belongings) -> tuple[str, dict[str, str]]:
     text = answer.text
     for name in named:
         text = text.replace(name, "…")
-    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    own = {"content-length", "x-request-id"}
+    headers = {name: value for name, value in answer.headers.items() if name not in own}
     return text, headers

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = (
     *("api.md", "publishing.md", "webhooks.md", "log.md", "replay.md", "signing.md", "health.md"),
+    "access.md",
 )
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
@@ -88,7 +89,7 @@ def shown_in(expected: Any, found: Any) -> bool:
         ("api.md", "publishing.md"),
         ("webhooks.md",),
         ("log.md", "replay.md"),
-        ("signing.md", "health.md"),
+        ("signing.md", "health.md", "access.md"),
     ],
 )
 async def test_the_examples_of_the_pages_work(
@@ -123,6 +124,8 @@ async def test_the_examples_of_the_pages_work(
     asymmetric = await gateway.client.post("/v1/webhooks", headers=standard.key, json=v1a)
     window = {"since": "2026-03-15T10:00:00Z", "until": "2026-03-15T11:00:00Z"}
     job = await gateway.client.post(f"/v1/webhooks/{webhook}/recover", headers=qr3.key, json=window)
+    wanted = {"name": "ci", "role": "viewer", "expires_at": "2099-01-01T00:00:00Z"}
+    key = await gateway.client.post("/v1/api-keys", headers=qr3.key, json=wanted)
     names = {
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
@@ -134,6 +137,7 @@ async def test_the_examples_of_the_pages_work(
         "EVENT_ID": event_id,
         "JOB_ID": job.json()["id"],
         "RETRY_ID": retried.delivery_id(),
+        "KEY_ID": key.json()["id"],
     }
     # A list's first page shows the newest webhook only: the pages' examples follow one another.
     for command, status, answer in examples:
@@ -181,6 +185,10 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/webhooks/{id}/retries/discard",
         "/v1/event-types",
         "/v1/event-types/{type}",
+        "/v1/api-keys",
+        "/v1/api-keys/{id}",
+        "/v1/api-keys/{id}/rotate",
+        "/v1/audit-log",
         "/v1/rejected-events",
         "/v1/rejected-events/{id}",
         "/v1/rejected-events/{id}/resubmit",

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from services.gateway.auth import digest_of
 from tests.integration.gateway.belongings import belongings
 from tests.integration.gateway.conftest import Gateway, MakeTenant
 from tests.integration.gateway.test_process import serving
@@ -33,6 +34,8 @@ async def test_the_document_is_true(
     tenant = await make_tenant("qr3")
     for _ in range(SEEDED):  # what is shown, re-submitted and deleted has to be there
         await belongings(gateway, tenant)
+    key = await gateway.parts.ports.api_keys.find(digest_of(tenant.api_key))
+    assert key is not None
     async with serving(gateway.settings) as (_, address):
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("schemathesis"),
@@ -42,6 +45,7 @@ async def test_the_document_is_true(
                 **os.environ,
                 "FUZZ_API_KEY": tenant.api_key,
                 "FUZZ_TOKEN": tenant.jwt,
+                "FUZZ_KEY_ID": key.id,
                 "PYTHONPATH": str(FUZZ),
                 "SCHEMATHESIS_HOOKS": "hooks",
             },
@@ -53,6 +57,9 @@ async def test_the_document_is_true(
     print(output.decode())
 
     assert process.returncode == 0, output.decode()
+    opened = await gateway.parts.ports.api_keys.find(digest_of(tenant.api_key))
+    assert opened is not None
+    assert (opened.digest, opened.role, opened.revoked_ms) == (key.digest, "admin", None)
     generated = _COUNT.search(output)
     assert generated is not None
     assert int(generated[1].replace(b",", b"")) > SECONDS

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient, HTTPError
 
+from services.gateway.wiring import open_parts
 from shared.config import PREFIX, Settings
 from shared.kafka.admin import create_topics
 from shared.topics import EVENTS
@@ -176,6 +177,18 @@ async def test_operators_make_workspaces_keys_and_tokens(settings: Settings) -> 
 
     assert base64.urlsafe_b64decode(key.removeprefix("hk_") + "=")
     assert await admin(settings, "revoke-key", *workspace, "--hint", key[:8]) == {"revoked": 1}
+    async with open_parts(settings) as parts:
+        entries = await parts.ports.audit.page(made["id"], limit=9)
+    told = [(one.action, one.actor.kind, one.outcome, one.object_id) for one in entries]
+    created = told[2][3]
+    assert told == [
+        ("api_key.revoke", "operator", "succeeded", key[:8]),
+        ("token.issue", "operator", "succeeded", None),
+        ("api_key.create", "operator", "succeeded", created),
+    ]
+    assert str(created).startswith("key_")
+    assert key not in repr(entries)
+    assert token not in repr(entries)
     refused = await run(
         "services.gateway.admin",
         "revoke-key",

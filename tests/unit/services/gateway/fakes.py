@@ -1,7 +1,7 @@
 """Ports in memory: stores that can be away, a sink that keeps what it is given."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from services.gateway.delivery_settings import Limits
 from services.gateway.idempotency import Once, Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Position, Record
+from shared.models.audit import ALL_ENTRIES, Entry, EntryFilter
 from shared.models.claims import Answer, Claim
 from shared.models.errors import Outage
 from shared.models.management import ApiKey, Workspace
@@ -42,6 +43,8 @@ class MemoryKeys:
 
     def __init__(self) -> None:
         self.known: dict[str, ApiKey] = {}
+        self.used_ms: dict[str, int] = {}
+        self.noted = 0
         self.away = False
         self.looked_up = 0
 
@@ -50,19 +53,78 @@ class MemoryKeys:
 
     async def find(self, digest: str) -> ApiKey | None:
         self.looked_up += 1
+        self._reached()
+        opened = (
+            key
+            for first, key in self.known.items()
+            if digest in (first, key.digest, *(old.digest for old in key.earlier))
+        )
+        return next(opened, None)
+
+    async def of_workspace(self, workspace_id: str) -> list[ApiKey]:
+        self._reached()
+        found = [
+            key
+            for key in self.known.values()
+            if key.workspace_id == workspace_id and key.revoked_ms is None
+        ]
+        return sorted(found, key=lambda key: key.id, reverse=True)
+
+    async def replace(self, standing: ApiKey, key: ApiKey) -> ApiKey | None:
+        self._reached()
+        for first, known in self.known.items():
+            if (known.id, known.revision) == (standing.id, standing.revision):
+                revision = standing.revision + 1
+                self.known[first] = msgspec.structs.replace(key, revision=revision)
+                return self.known[first]
+        return None
+
+    async def used(self, times_ms: Mapping[str, int]) -> None:
+        self.noted += 1
+        self._reached()
+        self.used_ms.update(times_ms)
+
+    def _reached(self) -> None:
         if self.away:
             raise Outage("MongoDB does not answer")
-        return self.known.get(digest)
 
-    async def revoke(self, workspace_id: str, hint: str) -> int:
-        chosen = [
-            digest
-            for digest, key in self.known.items()
-            if (key.workspace_id, key.hint) == (workspace_id, hint)
+
+class MemoryAudit:
+    """Entries by id; ``away`` is an outage."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Entry] = {}
+        self.away = False
+
+    async def begin(self, entry: Entry) -> None:
+        self._reached()
+        self.known[entry.id] = entry
+
+    async def settle(self, entry: Entry) -> None:
+        self._reached()
+        self.known[entry.id] = entry
+
+    async def page(
+        self,
+        workspace_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        chosen: EntryFilter = ALL_ENTRIES,
+    ) -> list[Entry]:
+        self._reached()
+        found = [
+            entry
+            for entry in sorted(self.known.values(), key=lambda entry: entry.id, reverse=True)
+            if entry.workspace_id == workspace_id
+            and (before is None or entry.id < before)
+            and chosen.action in (None, entry.action)
         ]
-        for digest in chosen:
-            del self.known[digest]
-        return len(chosen)
+        return found[:limit]
+
+    def _reached(self) -> None:
+        if self.away:
+            raise Outage("MongoDB does not answer")
 
 
 class MemoryWorkspaces:
@@ -158,6 +220,7 @@ def ports(**given: Any) -> Ports:
     base: dict[str, Any] = {
         "workspaces": MemoryWorkspaces(),
         "api_keys": MemoryKeys(),
+        "audit": MemoryAudit(),
         "endpoints": None,
         "log": None,
         "search": None,

@@ -87,6 +87,27 @@ async def test_a_token_with_a_scope_claim_has_those_scopes_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"role": "viewer"}, auth.ROLES["viewer"]),
+        ({"role": ["viewer", "admin"]}, set(auth.SCOPES)),
+        ({"role": "king"}, set()),
+        ({"role": "developer", "scope": "events:write keys:write"}, {auth.EVENTS_WRITE}),
+    ],
+)
+async def test_a_token_with_a_role_has_what_the_role_has(
+    claims: dict[str, object], expected: set[str]
+) -> None:
+    given = ports()
+    with_role = token(await workspace(given), {**claims, "sub": "x" * 200})
+
+    caller = await Authenticator(given, POLICY).caller(f"Bearer {with_role}")
+
+    assert caller.scopes == expected
+    assert caller.actor.id == "x" * auth.SUBJECT_LENGTH_MAX
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"exp": now_s() - 60}, "expired"),

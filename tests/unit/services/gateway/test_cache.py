@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.cache import FRESH_MS, OUTAGE_PAUSE_MS, Remembered
+from services.gateway.cache import FRESH_MS, OUTAGE_PAUSE_MS, STALE_MS_MAX, Remembered
 from shared.models.errors import Outage
 from tests.unit.services.gateway.fakes import Clock
 
@@ -68,6 +68,30 @@ async def test_an_outage_lets_a_stale_answer_stand_and_is_not_asked_about_at_eve
 
     clock.now_ms += OUTAGE_PAUSE_MS
     store.away, store.known["a"] = False, 2
+    assert await remembered.get("a") == 2
+
+
+async def test_a_stale_answer_stands_for_a_day_at_most() -> None:
+    store, clock = Store(), Clock()
+    remembered = Remembered(store.find, clock)
+    await remembered.get("a")
+    store.away = True
+    clock.now_ms += STALE_MS_MAX
+    assert await remembered.get("a") == 1
+
+    clock.now_ms += OUTAGE_PAUSE_MS
+    with pytest.raises(Outage):
+        await remembered.get("a")
+
+
+async def test_what_was_forgotten_is_looked_up() -> None:
+    store = Store()
+    remembered = Remembered(store.find, Clock())
+    await remembered.get("a")
+    store.known["a"] = 2
+    remembered.forget("a")
+    remembered.forget("nothing")
+
     assert await remembered.get("a") == 2
 
 

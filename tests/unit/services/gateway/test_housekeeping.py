@@ -6,10 +6,12 @@ import pytest
 
 from services.gateway import housekeeping
 from services.gateway.routes.health import Checks
+from services.gateway.uses import Uses
 from shared.models.errors import Outage
 from shared.observe.health import Pulse
 from shared.runtime import Runtime
 from tests.support.polling import until_true
+from tests.unit.services.gateway.fakes import MemoryKeys
 
 
 class Store:
@@ -40,6 +42,7 @@ class Dependency:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "SWEEP_EVERY_S", 0.001)
     monkeypatch.setattr(housekeeping, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(housekeeping, "NOTE_EVERY_S", 0.001)
 
 
 async def test_the_sweep_waits_out_outages_and_looks_at_everything_once() -> None:
@@ -85,3 +88,19 @@ async def test_the_runtime_is_told_whether_events_are_accepted() -> None:
     await task
 
     assert not ready()
+
+
+async def test_uses_of_keys_are_written_in_the_end_and_after_an_outage() -> None:
+    stopping, keys = asyncio.Event(), MemoryKeys()
+    uses = Uses(keys)
+    keys.away = True
+    uses.note("ab", 7)
+    task = asyncio.create_task(housekeeping.keep_noting(stopping, uses))
+    await until_true(lambda: keys.noted >= 2, what="two tries")
+    keys.away = False
+    await until_true(lambda: keys.used_ms == {"ab": 7}, what="the use of the key")
+    uses.note("ab", 8)
+    stopping.set()
+    await task
+
+    assert keys.used_ms == {"ab": 8}
