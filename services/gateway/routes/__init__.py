@@ -19,6 +19,7 @@ from services.gateway.routes import (
     jobs,
     rejected,
     signing,
+    stats,
 )
 
 NATIVE = "/v1"
@@ -44,6 +45,7 @@ def api_routers() -> list[Router]:
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,
+                *stats.NATIVE,
             ],
             guards=[authorise],
         ),

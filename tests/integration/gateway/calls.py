@@ -77,6 +77,8 @@ _NATIVE: Final = {
     "POST /webhooks/{webhook_id}/recover": Call(auth.WEBHOOKS_WRITE, RECOVERY),
     "GET /deliveries": Call(auth.DELIVERIES_READ),
     "GET /events/{event_id}": Call(auth.DELIVERIES_READ),
+    "GET /stats": Call(auth.DELIVERIES_READ),
+    "GET /webhooks/{webhook_id}/stats": Call(auth.DELIVERIES_READ),
     "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
     "GET /rejected-events": Call(auth.EVENTS_READ),
     "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
@@ -147,7 +149,8 @@ UNDOCUMENTED: Final[Mapping[str, Name]] = {
 """Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
 
 PLAIN_PARAMETERS: Final = {
-    *("If-Match", "limit", "metadata", "search", "since", "status", "status_code", "until"),
+    *("If-Match", "bucket", "group_by", "limit", "metadata", "search", "since", "status"),
+    *("status_code", "until"),
 }
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
