@@ -1,8 +1,9 @@
 """``python -m bench.log_queries``: how long the API's log lists take over a log of many rows.
 
 It starts a MongoDB of its own, fills the log (some rows a second for each of so many endpoints, two
-percent failed), and asks each list and search in turn, for random pages, through the storage
-adapters: HTTP and JSON are not in the figures. ``--mongo`` names a server to use instead.
+percent failed) and the statistics, also of a month before, and asks each list and search in turn,
+for random pages, through the storage adapters: HTTP and JSON are not in the figures (of statistics,
+JSON is). ``--mongo`` names a server to use instead.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from bench.log_stats import StatsBench
 from deploy.local.mongo import Mongo as Server
 from shared.models import ids
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
 from shared.models.searches import AttemptFilter
 from shared.storage.chunks import Logged
-from shared.storage.mongo.attempts import INDEXES, AttemptLog
+from shared.storage.mongo import attempts, stats
+from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.log_search import LogSearch
@@ -61,6 +64,12 @@ class LogBench:
         self._start_ms = int(time.time() * 1000) - given.rows // self._rate_per_s * 1_000
         self._log = AttemptLog(mongo, retention_days=30)
         self._search = LogSearch(mongo, retention_days=30, now_ms=lambda: int(time.time() * 1000))
+        self._stats = StatsBench(
+            mongo,
+            endpoints=given.endpoints,
+            workspaces=given.workspaces,
+            now_ms=int(time.time() * 1000),
+        )
         self._random = random.Random(1)
 
     def _attempt(self, number: int) -> Attempt:
@@ -87,13 +96,16 @@ class LogBench:
             request_headers="Content-Type: application/json\r\n" * 4,
             response_headers=(("content-type", "text/plain"),),
             response_body=b"OK",
+            response_time_ms=10.0 + number % 90,
         )
 
     async def fill(self) -> None:
-        """Write the log."""
+        """Write the log and the statistics."""
+        await self._stats.fill_month()
         for start in range(0, self._given.rows, BATCH):
             batch = [self._attempt(n) for n in range(start, min(start + BATCH, self._given.rows))]
             await self._insert([Logged(one, one.offset, encode_attempt(one)) for one in batch])
+        await self._stats.finish()
 
     async def _insert(self, batch: list[Logged]) -> None:
         """Store a batch; the embedded server pauses for seconds while it is being filled."""
@@ -102,6 +114,7 @@ class LogBench:
                 await self._log.insert(batch)
             except Outage:
                 continue
+            await self._stats.count(batch)
             return
         raise RuntimeError("MongoDB does not take the log")
 
@@ -144,6 +157,7 @@ class LogBench:
             "event by id": self._event,
             "webhook, any page": lambda: self._endpoint(AttemptFilter()),
             "webhook, status=failed": lambda: self._endpoint(FAILED),
+            **self._stats.questions(),
         }
 
     async def ask(self, name: str, question: Question) -> str:
@@ -160,7 +174,7 @@ class LogBench:
 async def measure(uri: str, given: argparse.Namespace) -> None:
     """Fill, ask, print."""
     mongo = Mongo(uri, DATABASE)
-    await ensure_indexes(mongo, INDEXES)
+    await ensure_indexes(mongo, (*attempts.INDEXES, *stats.INDEXES))
     bench = LogBench(mongo, given)
     await bench.fill()
     print(f"{given.rows} rows; milliseconds     p50     p95     max")

@@ -28,6 +28,7 @@ from shared.models.management import (
 )
 from shared.models.rejected import Rejected
 from shared.models.searches import AttemptFilter
+from shared.models.stats import Cells
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -207,6 +208,15 @@ class LogSearch(Protocol):
         """Return all attempts of what was sent again."""
 
 
+class Stats(Protocol):
+    """Statistics; a series is a workspace's id or an endpoint's."""
+
+    async def read(
+        self, series: Collection[str], bucket_ms: int, since_ms: int, until_ms: int
+    ) -> Mapping[str, Cells]:
+        """Return the cells of each series, a minute, an hour or a day long, that begin then."""
+
+
 class Health(Protocol):
     """Consecutive failures of endpoints."""
 
@@ -354,6 +364,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Endpoints
     log: DeliveryLog
     search: LogSearch
+    stats: Stats
     health: Health
     claims: Claims
     jobs: Jobs

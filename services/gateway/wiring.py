@@ -45,6 +45,7 @@ from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.jobs import JobStore
 from shared.storage.mongo.log_search import LogSearch
 from shared.storage.mongo.rejected import RejectedStore
+from shared.storage.mongo.stats import StatsReader
 from shared.storage.mongo.workspaces import WorkspaceStore
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 
@@ -133,6 +134,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         endpoints=endpoints,
         log=AttemptLog(mongo, retention_days=settings.log_retention_days),
         search=LogSearch(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
+        stats=StatsReader(mongo),
         health=HealthStore(mongo),
         claims=ClaimStore(mongo),
         jobs=JobStore(mongo, retention_days=settings.log_retention_days),

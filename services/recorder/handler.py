@@ -2,6 +2,7 @@
 
 The order carries the guarantee. Rows first; an endpoint is disabled, and people are told, before
 its count is stored, because a count that is stored is never folded again; the commit comes last.
+Statistics keep their own place in the stream (``counting``), and are written later than that.
 Whatever a crash cuts off is done again by the next reader of the batch, and each step takes no
 notice of what it finds done: rows have derived ids, an endpoint that was disabled for this already
 is as good as disabled now, an announcement that is made again has the same id, counts remember
@@ -29,6 +30,7 @@ from aiokafka.structs import ConsumerRecord
 from services.recorder import metrics
 from services.recorder.announcing import of_exhausted, of_finding
 from services.recorder.book import ENDPOINTS_MAX, Book
+from services.recorder.counting import Statistics
 from services.recorder.patience import patiently
 from services.recorder.reading import Unreadable, read
 from shared.models.attempts import Attempt
@@ -104,6 +106,9 @@ class Group(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit; returns False when the partitions are not ours any more."""
 
+    def assigned(self) -> Collection[TopicPartition]:
+        """Return the partitions that are ours."""
+
     def end_offset(self, partition: TopicPartition) -> int | None:
         """Return the end of a partition, if it is known."""
 
@@ -119,6 +124,7 @@ class Recorder:
         healths: Healths,
         disable: Disable,
         announce: Announce,
+        statistics: Statistics,
         rules: Mapping[str, Rule],
         endpoints_max: int = ENDPOINTS_MAX,
     ) -> None:
@@ -127,6 +133,7 @@ class Recorder:
         self._healths = healths
         self._disable = disable
         self._announce = announce
+        self._statistics = statistics
         self._rules = rules
         self._endpoints_max = endpoints_max
         self._books: dict[TopicPartition, Book] = {}
@@ -134,6 +141,23 @@ class Recorder:
     def release(self) -> None:
         """Forget what is known of the partitions: somebody else may count on from here."""
         self._books.clear()
+        self._statistics.release()
+
+    def has_statistics_due(self) -> bool:
+        """Return whether ``write_statistics`` should be called by now."""
+        unopened = self._statistics.unopened(self._group.assigned())
+        return bool(unopened) or self._statistics.is_due()
+
+    async def write_statistics(self) -> None:
+        """Write what was counted of the batches so far; outages are waited out.
+
+        What was committed by somebody who could not write it any more is among that, also where
+        no batch comes.
+        """
+        for tp in self._statistics.unopened(self._group.assigned()):
+            committed = await patiently(partial(self._group.committed, tp))
+            await self._statistics.count(tp, committed or 0, ())
+        await self._statistics.flush()
 
     async def handle(self, fetched: Fetched) -> None:
         """Record a batch; returns when all that follows is acknowledged and it is committed.
@@ -147,6 +171,7 @@ class Recorder:
             for tp, batch in reads.items():
                 if not await self._count(tp, fetched[tp][0].offset, batch):
                     return
+                await self._statistics.count(tp, fetched[tp][0].offset, batch)
             if not await self._commit(fetched):
                 return
         metrics.BATCHES.inc()

@@ -24,6 +24,9 @@ LAG = Gauge("hooklane_recorder_lag_records", "Attempts on Kafka that are not in 
 HEALTH_WRITES = Counter(
     "hooklane_recorder_health_writes_total", "Changes of an endpoint's health that were stored"
 )
+STATS_PAGES = Counter(
+    "hooklane_recorder_stats_pages_total", "Pages of statistics that were written"
+)
 REJECTED = Counter(
     "hooklane_recorder_rejected_total",
     "Rejected events read: copied for the API, or nobodys (no workspace can be told)",

@@ -6,10 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from services.recorder.counting import Statistics
 from services.recorder.handler import Announce, Recorder
+from services.recorder.history import AttemptHistory
 from services.recorder.patience import patiently
 from services.recorder.rejections import Rejections
 from shared.config import Settings
@@ -21,13 +24,14 @@ from shared.models.operational import OPERATIONAL_HEADER, Announcement, encode_a
 from shared.policy.health import rule_of
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
-from shared.storage.mongo import attempts, health, rejected
+from shared.storage.mongo import attempts, health, rejected, stats
 from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.rejected import RejectedStore
+from shared.storage.mongo.stats import StatsStore
 from shared.topics import ATTEMPTS, ENDPOINTS, EVENTS, REJECTED
 
 SERVICE = "recorder"
@@ -41,6 +45,7 @@ FETCH: Final = Fetch(
     wait_ms=200,
     partition_bytes_max=1024 * 1024,
 )
+LAST_WRITE_S: Final = 3.0  # MongoDB may be away when we are told to stop
 BATCH_REJECTED_MAX: Final = 200
 _OURS: Final = ((OPERATIONAL_HEADER, b"1"),)
 FETCH_REJECTED: Final = Fetch(bytes_min=1, wait_ms=500, partition_bytes_max=1024 * 1024)
@@ -78,7 +83,17 @@ async def _serve(recorder: Recorder, member: GroupMember, runtime: Runtime, mong
         fetched = await member.poll(timeout_ms=POLL_MS, records_max=BATCH_ROWS_MAX)
         if fetched:
             await member.work(recorder.handle(fetched))
+        if recorder.has_statistics_due():
+            await member.work(recorder.write_statistics())
+    await member.work(_write_last(recorder))
     runtime.ready(False)
+
+
+async def _write_last(recorder: Recorder) -> None:
+    """Write statistics at the end, if that is quick: whoever comes next does it else."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WRITE_S):
+            await recorder.write_statistics()
 
 
 async def _copy(rejections: Rejections, member: GroupMember, runtime: Runtime) -> None:
@@ -148,10 +163,15 @@ def _build(
         healths=HealthStore(mongo),
         disable=endpoints.disable,
         announce=_announcer(settings, publisher),
+        statistics=Statistics(
+            ledger=StatsStore(mongo, retention_days=settings.log_retention_days),
+            history=AttemptHistory(settings.kafka_bootstrap),
+        ),
         rules={name: rule_of(profile.health) for name, profile in profiles.items()},
     )
     return recorder, member
 
 
 async def _ensure_indexes(mongo: Mongo) -> None:
-    await ensure_indexes(mongo, (*attempts.INDEXES, *health.INDEXES, *rejected.INDEXES))
+    stores = (attempts, health, rejected, stats)
+    await ensure_indexes(mongo, tuple(index for store in stores for index in store.INDEXES))

@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 
 from services.gateway.auth import Caller
+from services.gateway.choices import one_of
 from services.gateway.handlers import endpoints, event_log
 from services.gateway.ports import BodyUnavailable, Kept, Place, Ports, Row, RowPage
 from services.gateway.times import time_of
@@ -170,24 +171,14 @@ def place_of(attempt: Attempt) -> Place:
 def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:
     """Return what is looked for; raises Invalid."""
     return AttemptFilter(
-        status=_status(filters.status),
-        event_type=_canonical(caller, filters.event_type),
+        status=one_of("status", filters.status, get_args(Status)),
+        event_type=canonical_type(caller, filters.event_type),
         event_id=filters.event_id,
         status_code=filters.status_code,
     )
 
 
-def _status(status: str | None) -> Status | None:
-    known: tuple[Status, ...] = get_args(Status)
-    for one in known:
-        if one == status:
-            return one
-    if status is not None:
-        raise Invalid(f"{status[:64]!r} is not one of {', '.join(known)}", field="status")
-    return None
-
-
-def _canonical(caller: Caller, event_type: str | None) -> str | None:
+def canonical_type(caller: Caller, event_type: str | None) -> str | None:
     """Return the canonical name that the log is kept under; aliases find the same rows."""
     if event_type is None:
         return None

@@ -19,11 +19,12 @@ from typing import Final, NamedTuple, get_args
 from msgspec.structs import replace
 
 from services.gateway.auth import Caller
+from services.gateway.choices import one_of
 from services.gateway.handlers import deliveries
 from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row, RowPage
 from shared.kafka.publisher import Record
 from shared.models.deliveries import META_HEADER, encode_meta
-from shared.models.errors import Conflict, Invalid, NotFound, Outage
+from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, JobState, Resend, Wish
 from shared.models.management import Endpoint
 
@@ -55,20 +56,10 @@ async def page(
     ports: Ports, caller: Caller, *, limit: int, before: str | None, state: str | None
 ) -> tuple[list[Job], str | None]:
     """Return a page of jobs, newest first, and where the next one begins; raises Invalid."""
-    chosen = _state(state)
+    chosen = one_of("state", state, get_args(JobState))
     found = await ports.jobs.page(caller.workspace_id, limit=limit + 1, before=before, state=chosen)
     shown = found[:limit]
     return shown, shown[-1].id if len(found) > limit else None
-
-
-def _state(state: str | None) -> JobState | None:
-    known: tuple[JobState, ...] = get_args(JobState)
-    for one in known:
-        if one == state:
-            return one
-    if state is not None:
-        raise Invalid(f"{state[:64]!r} is not one of {', '.join(known)}", field="state")
-    return None
 
 
 async def wish(ports: Ports, caller: Caller, job_id: str, wanted: Wish) -> Job:

@@ -23,6 +23,7 @@ from services.gateway.routes import (
     rejected,
     retries,
     signing,
+    stats,
 )
 
 NATIVE = "/v1"
@@ -53,6 +54,7 @@ def api_routers() -> list[Router]:
                 *rejected.NATIVE,
                 *api_keys.NATIVE,
                 *audit_log.NATIVE,
+                *stats.NATIVE,
             ],
             guards=GUARDS,
         ),

@@ -92,6 +92,8 @@ _NATIVE: Final = {
     "POST /replays": Call(auth.WEBHOOKS_WRITE, REPLAY),
     "POST /replays/preview": Call(auth.DELIVERIES_READ, REPLAY),
     "GET /jobs": Call(auth.DELIVERIES_READ),
+    "GET /stats": Call(auth.DELIVERIES_READ),
+    "GET /webhooks/{webhook_id}/stats": Call(auth.DELIVERIES_READ),
     "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
     "POST /jobs/{job_id}/pause": _WRITE,
     "POST /jobs/{job_id}/resume": _WRITE,
@@ -187,7 +189,8 @@ UNDOCUMENTED: Final[Mapping[str, Name]] = {
 """Fields that events have on Kafka, where producers are trusted; here they must do nothing."""
 
 PLAIN_PARAMETERS: Final = {
-    *("If-Match", "action", "limit", "metadata", "search", "since", "state", "status"),
+    *("If-Match", "action", "bucket", "group_by", "limit", "metadata", "search", "since", "state"),
+    "status",
     *("status_code", "until"),
 }
 PLAIN_FIELDS: Final = {

@@ -14,7 +14,9 @@ from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta
 from shared.models.times import iso_ms
 from shared.storage.chunks import Logged
 from shared.storage.mongo.attempts import AttemptLog
+from shared.storage.mongo.stats import StatsStore
 from tests.integration.gateway.conftest import Gateway, Tenant
+from tests.support.statistics import segment_of
 
 pytestmark = pytest.mark.integration
 
@@ -88,6 +90,8 @@ def attempt(endpoint_id: str, number: int = 0, **changes: Any) -> Attempt:
 async def logged(gateway: Gateway, *attempts: Attempt) -> None:
     log = AttemptLog(gateway.parts.mongo, retention_days=10_000)
     await log.insert([Logged(given, next(OFFSETS), encode_attempt(given)) for given in attempts])
+    stats = StatsStore(gateway.parts.mongo, retention_days=10_000)
+    await stats.write([segment_of(attempts, partition=next(OFFSETS))])
 
 
 async def test_the_list_is_the_guides(gateway: Gateway, qr3: Tenant) -> None:

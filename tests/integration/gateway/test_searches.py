@@ -160,3 +160,30 @@ async def test_an_event_with_an_id_of_the_producers_own_is_found_by_its_time(
     assert "since" in lost.json()["detail"]
     assert shown["id"] == "order-1"
     assert "made anew" in shown["payload"]["body_unavailable"]
+
+
+async def test_statistics_count_what_is_in_the_log(
+    gateway: Gateway, qr3: Tenant, xqr: Tenant
+) -> None:
+    first, second = await webhook(gateway, qr3), await webhook(gateway, qr3)
+    await logged(
+        gateway,
+        recent(gateway, qr3, first, MINUTE_MS),
+        recent(gateway, qr3, first, MINUTE_MS, event_type="qr.created", status="discarded"),
+    )
+    await logged(gateway, recent(gateway, qr3, second, MINUTE_MS, status="failed"))
+
+    whole = await get(gateway, qr3, "/v1/stats")
+    assert (whole["totals"]["attempts"], whole["totals"]["success_rate"]) == (2, 0.5)
+    assert whole["totals"]["discarded"] == sum(one["discarded"] for one in whole["buckets"]) == 1
+    alone = await get(gateway, qr3, f"/v1/webhooks/{first}/stats", bucket="minute")
+    assert (alone["totals"]["succeeded"], alone["totals"]["failed"]) == (1, 0)
+    assert alone == await get(gateway, qr3, "/v1/stats", webhook_id=first, bucket="minute")
+    groups = (await get(gateway, qr3, "/v1/stats", group_by="webhook_id"))["groups"]
+    assert {one["webhook_id"]: one["totals"]["failed"] for one in groups} == {first: 0, second: 1}
+    types = (await get(gateway, qr3, "/v1/stats", group_by="event_type"))["groups"]
+    assert [one["event_type"] for one in types] == ["qr.created", "qr.scanned"]
+
+    assert (await get(gateway, xqr, "/v1/stats"))["totals"]["attempts"] == 0
+    foreign = await gateway.client.get(f"/v1/webhooks/{first}/stats", headers=xqr.key)
+    assert foreign.status_code == 404

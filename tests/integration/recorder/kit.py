@@ -16,6 +16,7 @@ from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.management import Endpoint
+from shared.models.stats import DAY_MS, Counts, total
 from shared.observe.health import Pulse
 from shared.policy.health import EndpointHealth
 from shared.runtime import Runtime
@@ -23,6 +24,7 @@ from shared.storage.mongo.attempts import CHUNKS as LOG
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.health import HealthStore
+from shared.storage.mongo.stats import StatsReader
 from shared.topics import ATTEMPTS, ENDPOINTS
 from tests.support.log_rows import log_rows
 from tests.support.polling import until
@@ -93,6 +95,13 @@ class World:
             self.rows, lambda rows: len(rows) >= len(expected), what="all rows", within_s=40
         )
         assert rows == expected
+
+    async def statistics(self) -> Counts:
+        """Return what was counted of the workspace in all."""
+        since_ms = LATER_MS // DAY_MS * DAY_MS
+        reader = StatsReader(self.mongo)
+        found = await reader.read(["ws_1"], DAY_MS, since_ms, since_ms + 7 * DAY_MS)
+        return total(one for types in found["ws_1"].values() for one in types.values())
 
     async def counted(self, endpoint_id: str, failures: int) -> EndpointHealth:
         """Wait until this many failures in a row are counted."""

@@ -12,6 +12,7 @@ from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Record
+from shared.models.stats import Counts
 from shared.topics import ATTEMPTS
 from tests.integration.recorder.kit import World, attempts_of, endpoint, recorder
 from tests.support.polling import until
@@ -150,6 +151,7 @@ async def test_reading_again_from_an_earlier_offset_changes_nothing(
         )
         await world.logged(attempts)
         assert await world.counted("wh_1", 8) == before
+    assert await world.statistics() == Counts(2, 13, 13)
 
 
 async def test_what_is_no_attempt_is_passed_over(world: World, settings: Settings) -> None:
@@ -200,3 +202,4 @@ async def test_a_topic_that_was_created_again_is_logged_in_full_and_counted_from
         await world.produce(second)
         await world.counted("wh_1", 3)
         await world.logged([*first, *second])
+    assert await world.statistics() == Counts(0, 9, 9)

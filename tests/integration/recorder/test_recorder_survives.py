@@ -14,6 +14,7 @@ from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.kafka.publisher import Publisher
 from shared.models.attempts import Attempt
+from shared.models.stats import Counts
 from shared.storage.mongo.client import Mongo
 from tests.integration.recorder.kit import World, attempts_of, recorder, recorder_process
 from tests.support.polling import until
@@ -45,6 +46,14 @@ async def check(world: World, attempts: list[Attempt]) -> None:
     assert await world.healths.of_endpoints(healthy) == []
 
 
+def counts_of(attempts: list[Attempt]) -> Counts:
+    """Return what these attempts come to."""
+    counts = Counts()
+    for one in attempts:
+        counts.count(one)
+    return counts
+
+
 async def test_a_second_worker_may_come_and_go_during_the_load(
     world: World, settings: Settings
 ) -> None:
@@ -66,6 +75,7 @@ async def test_a_second_worker_may_come_and_go_during_the_load(
             await load(range(30, 40))
         await load(range(40, 60))
         await check(world, attempts)
+    assert await world.statistics() == counts_of(attempts)
 
 
 @pytest.mark.slow
@@ -95,6 +105,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_undone_and_nothing_doubled
     await check(world, attempts)
     process.terminate()
     assert await process.wait() == 0
+    assert await world.statistics() == counts_of(attempts)
 
 
 async def more_rows_than(world: World, count: int) -> None:

@@ -224,6 +224,7 @@ def ports(**given: Any) -> Ports:
         "endpoints": None,
         "log": None,
         "search": None,
+        "stats": None,
         "jobs": None,
         "health": None,
         "claims": MemoryClaims(),

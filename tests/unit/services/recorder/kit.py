@@ -11,6 +11,7 @@ from shared.models.errors import Outage
 from shared.models.operational import Announcement, encode_announcement
 from shared.policy.health import EndpointHealth
 from shared.storage.chunks import Logged
+from tests.unit.services.recorder.ledger import Ledger
 
 NOON_MS = 1_790_000_000_000
 PARTITION = TopicPartition("attempts", 0)
@@ -74,7 +75,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """What outlives a crash: rows, healths, endpoints and committed offsets.
+    """What outlives a crash: rows, healths, endpoints, statistics and committed offsets.
 
     ``calls_left`` calls work; the next one crashes, before or after it has taken effect. ``away``
     calls fail with Outage first.
@@ -92,6 +93,7 @@ class Store:
         self.away = 0
         self.ours = True
         self.ends: dict[TopicPartition, int] = {}
+        self.ledger = Ledger(self._quietly)
 
     async def insert(self, records: Sequence[Logged]) -> Stored:
         self._before("insert")
@@ -160,14 +162,20 @@ class Store:
         self._after()
         return True
 
+    def assigned(self) -> Collection[TopicPartition]:
+        return (PARTITION,)
+
     def end_offset(self, partition: TopicPartition) -> int | None:
         return self.ends.get(partition)
 
     def _before(self, call: str) -> None:
+        self._quietly()
+        self.calls.append(call)
+
+    def _quietly(self) -> None:
         if self.away > 0:
             self.away -= 1
             raise Outage("away")
-        self.calls.append(call)
         self._crash_if_due()
 
     def _after(self) -> None:

@@ -15,7 +15,9 @@ from structlog.testing import capture_logs
 from services.recorder import handler, patience
 from services.recorder.announcing import of_exhausted, of_finding
 from services.recorder.book import ENDPOINTS_MAX
+from services.recorder.counting import Statistics
 from services.recorder.handler import Recorder
+from services.recorder.reading import read
 from shared.models.attempts import Attempt, encode_attempt
 from shared.policy.health import HEALTHY, EndpointHealth, Health, Rule, judge
 from tests.unit.services.recorder.kit import (
@@ -27,6 +29,7 @@ from tests.unit.services.recorder.kit import (
     record,
     records,
 )
+from tests.unit.services.recorder.ledger import check
 
 RULES = {"three": Rule(failures_max=3)}
 
@@ -38,6 +41,7 @@ def recorder_of(store: Store, *, endpoints_max: int = ENDPOINTS_MAX) -> Recorder
         healths=store,
         disable=store.disable,
         announce=store.announce,
+        statistics=Statistics(ledger=store.ledger, history=store.ledger),
         rules=RULES,
         endpoints_max=endpoints_max,
     )
@@ -290,9 +294,11 @@ async def run_with_crashes(
 ) -> None:
     """Read everything; each crash loses the process and goes on from the committed offset."""
     log = records(attempts)
+    store.ledger.topic, _ = read(log)
     left = list(crashes)
     turn = 0
-    while store.committed_offsets.get(PARTITION, 0) < len(log):
+    written = False
+    while not written:
         recorder = recorder_of(store, endpoints_max=most)
         store.calls_left = left.pop() if left else None
         position = store.committed_offsets.get(PARTITION, 0)
@@ -302,6 +308,10 @@ async def run_with_crashes(
                 turn += 1
                 await recorder.handle({PARTITION: log[position : position + size]})
                 position += size
+                if turn % 3 == 0:
+                    await recorder.write_statistics()
+            await recorder.write_statistics()
+            written = True
         except Crash:
             continue
 
@@ -329,6 +339,7 @@ def test_crashes_anywhere_lose_no_row_and_count_no_failure_twice(
     assert counted == failing
     assert store.disabled == disabled
     assert store.announced.keys() == announced
+    check(store.ledger, store.ledger.topic)
 
 
 @settings(max_examples=100, deadline=None)
