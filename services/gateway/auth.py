@@ -33,14 +33,20 @@ WEBHOOKS_WRITE: Final = "webhooks:write"
 DELIVERIES_READ: Final = "deliveries:read"
 EVENTS_READ: Final = "events:read"
 EVENTS_WRITE: Final = "events:write"
+EVENTS_ERASE: Final = "events:erase"
 SECRETS_READ: Final = "secrets:read"
+WORKSPACE_READ: Final = "workspace:read"
+WORKSPACE_WRITE: Final = "workspace:write"
 SCOPES: Final[Mapping[str, str]] = {
     WEBHOOKS_READ: "see endpoints",
     WEBHOOKS_WRITE: "create, change, delete, ping and recover endpoints",
     DELIVERIES_READ: "see the delivery log",
     EVENTS_READ: "see rejected events",
     EVENTS_WRITE: "publish events, re-submit and discard rejected ones",
+    EVENTS_ERASE: "erase the payload of an event",
     SECRETS_READ: "see signing secrets",
+    WORKSPACE_READ: "see the workspace's settings",
+    WORKSPACE_WRITE: "change the workspace's settings",
 }
 
 KEY_PREFIX: Final = "hk_"

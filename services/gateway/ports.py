@@ -16,6 +16,7 @@ from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
 from shared.models.claims import Answer, Claim
 from shared.models.deliveries import DeliveryMeta
+from shared.models.erasures import Erasure
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job, Resend
 from shared.models.management import (
@@ -27,6 +28,7 @@ from shared.models.management import (
 )
 from shared.models.rejected import Rejected
 from shared.models.searches import AttemptFilter
+from shared.models.times import iso_ms
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -46,6 +48,9 @@ class Workspaces(Protocol):
 
     async def set_types(self, workspace: Workspace) -> Workspace | None:
         """Store its event types if the stored one still has its revision, else return None."""
+
+    async def set_retention(self, workspace_id: str, days: int | None) -> Workspace | None:
+        """Store how long its log is kept, None for as long as the deployment does."""
 
 
 class ApiKeys(Protocol):
@@ -231,6 +236,16 @@ class Jobs(Protocol):
         """Forget the notes of what a job may not have sent: of all behind its place."""
 
 
+class Erasures(Protocol):
+    """Events whose payload was erased."""
+
+    async def erase(self, erasure: Erasure, seconds: Iterable[int]) -> Erasure:
+        """Mark an event and take it out of the log's rows of these seconds."""
+
+    async def get(self, workspace_id: str, event_id: str) -> Erasure | None:
+        """Return the mark of an event, None where it is not erased."""
+
+
 class RejectedEvents(Protocol):
     """Copies of rejected events."""
 
@@ -251,6 +266,13 @@ class RejectedEvents(Protocol):
 
 class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
+
+
+class BodyErased(BodyUnavailable):
+    """Somebody had the event's payload erased; what Kafka still has of it is not given away."""
+
+    def __init__(self, erasure: Erasure) -> None:
+        super().__init__(f"the event's payload was erased at {iso_ms(erasure.erased_ms)}")
 
 
 class BodyAway(BodyUnavailable):
@@ -279,7 +301,10 @@ class Sink(Protocol):
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes."""
+    """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes.
+
+    ``retention_days`` is how long the deployment keeps the delivery log.
+    """
 
     workspaces: Workspaces
     api_keys: ApiKeys
@@ -290,12 +315,14 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims
     jobs: Jobs
     rejected: RejectedEvents
+    erasures: Erasures
     bodies: Bodies
     sink: Sink
     profiles: Mapping[str, Profile]
     keyring: Keyring
     egress: EgressPolicy
     limits: Limits
+    retention_days: int
     events_topic: str
     deliveries_topic: str
     now_ms: Callable[[], int]

@@ -14,11 +14,13 @@ from services.gateway.guards import authorise
 from services.gateway.routes import (
     deliveries,
     endpoints,
+    erasure,
     event_types,
     events,
     jobs,
     rejected,
     signing,
+    workspace,
 )
 
 NATIVE = "/v1"
@@ -40,10 +42,12 @@ def api_routers() -> list[Router]:
                 signing.show_secret,
                 signing.rotate,
                 *deliveries.NATIVE,
+                *erasure.NATIVE,
                 *jobs.NATIVE,
                 *events.NATIVE,
                 *event_types.NATIVE,
                 *rejected.NATIVE,
+                *workspace.NATIVE,
             ],
             guards=[authorise],
         ),

@@ -77,6 +77,9 @@ _NATIVE: Final = {
     "POST /webhooks/{webhook_id}/recover": Call(auth.WEBHOOKS_WRITE, RECOVERY),
     "GET /deliveries": Call(auth.DELIVERIES_READ),
     "GET /events/{event_id}": Call(auth.DELIVERIES_READ),
+    "POST /events/{event_id}/erase": Call(auth.EVENTS_ERASE),
+    "GET /workspace": Call(auth.WORKSPACE_READ),
+    "PATCH /workspace": Call(auth.WORKSPACE_WRITE, {"retention_days": 7}),
     "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
     "GET /rejected-events": Call(auth.EVENTS_READ),
     "GET /rejected-events/{rejected_id}": Call(auth.EVENTS_READ),
@@ -152,7 +155,8 @@ PLAIN_PARAMETERS: Final = {
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
     *("deprecated", "description", "example", "filter", "headers", "is_active", "metadata"),
-    *("overlap_s", "payload_format", "rate_limit", "retry_delays", "secret", "signature"),
+    *("overlap_s", "payload_format", "rate_limit", "retention_days", "retry_delays", "secret"),
+    *("signature",),
     *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""

@@ -17,7 +17,9 @@ from tests.integration.gateway.test_rejected import put_aside
 pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("api.md", "publishing.md", "webhooks.md", "log.md", "signing.md", "health.md")
+PAGES = (
+    *("api.md", "publishing.md", "webhooks.md", "log.md", "privacy.md", "signing.md", "health.md"),
+)
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
 CREATE = {
@@ -81,7 +83,12 @@ def shown_in(expected: Any, found: Any) -> bool:
 
 @pytest.mark.parametrize(
     "pages",
-    [("api.md", "publishing.md"), ("webhooks.md",), ("log.md",), ("signing.md", "health.md")],
+    [
+        ("api.md", "publishing.md"),
+        ("webhooks.md",),
+        ("log.md", "privacy.md"),
+        ("signing.md", "health.md"),
+    ],
 )
 async def test_the_examples_of_the_pages_work(
     gateway: Gateway, qr3: Tenant, make_tenant: MakeTenant, pages: tuple[str, ...]
@@ -152,6 +159,8 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events",
         "/v1/events/batch",
         "/v1/events/{id}",
+        "/v1/events/{id}/erase",
+        "/v1/workspace",
         "/v1/deliveries",
         "/v1/webhooks/{id}/recover",
         "/v1/jobs/{id}",
