@@ -61,7 +61,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def page_of(collection: Collection, owner: Document, asked: Asked, now_ms: int) -> Page:
     """Return a page of the rows of ``owner``, newest first; raises Outage."""
     where = {**owner, "failed": True} if asked.chosen.status == "failed" else owner
-    newest_ms = min(asked.until_ms or now_ms + AHEAD_MS, now_ms + AHEAD_MS)
+    latest_ms = now_ms + AHEAD_MS
+    newest_ms = latest_ms if asked.until_ms is None else min(asked.until_ms, latest_ms)
     start = first_id(asked.since_ms)
     end = min(first_id(newest_ms), asked.before or _BEHIND_ALL)
     stop_s, first_s = _stop_s(end), asked.since_ms // SLOT_MS

@@ -134,6 +134,19 @@ def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
     assert expected <= set(seen) <= every
 
 
+@pytest.mark.parametrize("until_ms", [0, NOW_MS - 1_000, NOW_MS])
+async def test_nothing_is_shown_from_the_end_on(until_ms: int) -> None:
+    collection = Collection()
+    rows = [attempt(event_id=f"evt_{n}", at_ms=NOW_MS - 1_000 * n) for n in range(3)]
+    collection.write(rows)
+    asked = Asked(limit=9, chosen=ALL_ATTEMPTS, since_ms=0, until_ms=until_ms)
+
+    page = await page_of(collection, OWNER, asked, NOW_MS)  # type: ignore[arg-type]
+
+    expected = [one.delivery_id() for one in rows if one.due_ms < until_ms]
+    assert [one.id for one in page.rows] == expected
+
+
 @pytest.mark.parametrize(
     ("span_s", "rows", "following_s"),
     [(2, 0, 4), (2, 50, 8), (2, 200, 2), (10, 400, 5), (1, 5_000, 1), (604_800, 1, 604_800)],
