@@ -1,7 +1,6 @@
 """What holds for new rows of the log, on the real server: retention, and what was erased."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 from typing import Any
 
@@ -107,13 +106,34 @@ async def test_what_is_written_after_an_event_was_erased_has_no_answer_in_it(wor
     assert (await world.answers())["evt_a/2"] == b""
 
 
-async def test_events_of_one_chunk_are_erased_at_the_same_time(world: World) -> None:
-    events = [f"evt_{number}" for number in range(4)]
-    rows = [attempt(event_id=one, at_ms=START_MS, response_body=b"secret") for one in events]
-    await world.log.insert([Logged(one, next(OFFSETS), encode_attempt(one)) for one in rows])
+class Interrupted:
+    """The log's collection; before it is written to for the first time, something else happens."""
 
-    await asyncio.gather(*(world.erase(one.event_id, one) for one in rows[:3]))
+    def __init__(self, collection: Any, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self.find = collection.find
+        self._write = collection.bulk_write
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
 
-    assert set((await world.answers()).values()) == {b"", b"secret"}
-    assert (await world.answers())["evt_3/1"] == b"secret"
-    assert await world.erasures.get("ws_2", "evt_0") is None
+    async def bulk_write(self, changes: Any, **options: Any) -> Any:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return await self._write(changes, **options)
+
+
+async def test_events_of_one_chunk_are_erased_at_the_same_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = (
+        attempt(event_id=f"evt_{name}", at_ms=START_MS, response_body=b"secret") for name in "abc"
+    )
+    await world.log.insert([Logged(one, next(OFFSETS), encode_attempt(one)) for one in (a, b, c)])
+    chunks = world.mongo.collection(CHUNKS)
+    other = World(world.mongo)
+    between = Interrupted(chunks, lambda: other.erase("evt_b", b))
+    monkeypatch.setattr(world.erasures, "_chunks", between)
+
+    await world.erase("evt_a", a)
+
+    assert await world.answers() == {"evt_a/1": b"", "evt_b/1": b"", "evt_c/1": b"secret"}
+    assert await world.erasures.get("ws_2", "evt_a") is None
