@@ -37,6 +37,10 @@ FAILED_EVERY: Final = 50
 RARE_EVERY: Final = 997
 PAGE: Final = 50
 INSERT_TRIES: Final = 10
+QUIET: Final = f"wh_{0xFFFF:032x}"
+QUIET_ROWS: Final = 100
+QUIET_EVERY_MS: Final = 4 * 3_600_000
+SILENT: Final = f"wh_{0xFFFFF:032x}"
 FAILED: Final = AttemptFilter(status="failed")
 RARE: Final = AttemptFilter(event_type="qr.flagged")
 
@@ -62,23 +66,24 @@ class LogBench:
         self._given = given
         self._rate_per_s = given.endpoints * given.per_second
         self._start_ms = int(time.time() * 1000) - given.rows // self._rate_per_s * 1_000
-        self._log = AttemptLog(mongo, retention_days=30)
-        self._search = LogSearch(mongo, retention_days=30, now_ms=lambda: int(time.time() * 1000))
+        self._log = AttemptLog(mongo, retention_days=30, now_ms=_now_ms)
+        self._search = LogSearch(mongo, retention_days=30, now_ms=_now_ms)
         self._stats = StatsBench(
             mongo,
             endpoints=given.endpoints,
             workspaces=given.workspaces,
-            now_ms=int(time.time() * 1000),
+            now_ms=_now_ms(),
         )
         self._random = random.Random(1)
 
-    def _attempt(self, number: int) -> Attempt:
+    def _attempt(self, number: int, endpoint_id: str = "", ago_ms: int = 0) -> Attempt:
+        """Return an attempt; of the endpoint that is named, and before the others, if one is."""
         endpoint = number % self._given.endpoints
-        due_ms = self._start_ms + number * 1_000 // self._rate_per_s
+        due_ms = self._start_ms + number * 1_000 // self._rate_per_s - ago_ms
         failed = number % FAILED_EVERY == 0
         return Attempt(
             workspace_id=f"ws_{endpoint % self._given.workspaces:032x}",
-            endpoint_id=f"wh_{endpoint:032x}",
+            endpoint_id=endpoint_id or f"wh_{endpoint:032x}",
             event_id=f"evt_{due_ms - 5:012x}{number:020x}",
             event_type="qr.flagged" if number % RARE_EVERY == 0 else "qr.scanned",
             trigger="event",
@@ -87,7 +92,7 @@ class LogBench:
             final=True,
             due_ms=due_ms,
             started_ms=due_ms,
-            partition=0,
+            partition=1 if endpoint_id else 0,
             offset=number,
             revision=1,
             epoch=1,
@@ -106,6 +111,9 @@ class LogBench:
             batch = [self._attempt(n) for n in range(start, min(start + BATCH, self._given.rows))]
             await self._insert([Logged(one, one.offset, encode_attempt(one)) for one in batch])
         await self._stats.finish()
+
+        quiet = [self._attempt(n, QUIET, n * QUIET_EVERY_MS) for n in range(QUIET_ROWS)]
+        await self._insert([Logged(one, one.offset, encode_attempt(one)) for one in quiet])
 
     async def _insert(self, batch: list[Logged]) -> None:
         """Store a batch; the embedded server pauses for seconds while it is being filled."""
@@ -146,6 +154,14 @@ class LogBench:
         one = self._any()
         await self._log.page(one.endpoint_id, limit=PAGE, before=one.delivery_id(), chosen=chosen)
 
+    async def _endpoint_first(self) -> None:
+        await self._log.page(self._any().endpoint_id, limit=PAGE)
+
+    async def _delivery(self) -> None:
+        one = self._any()
+        if await self._log.get(one.endpoint_id, one.delivery_id()) is None:
+            raise RuntimeError(f"{one.delivery_id()} was not found")
+
     def questions(self) -> dict[str, Question]:
         """Return what is asked, by name."""
         return {
@@ -156,7 +172,12 @@ class LogBench:
             "workspace, status_code": lambda: self._searched(AttemptFilter(status_code=404)),
             "event by id": self._event,
             "webhook, any page": lambda: self._endpoint(AttemptFilter()),
+            "webhook, first page": self._endpoint_first,
             "webhook, status=failed": lambda: self._endpoint(FAILED),
+            "webhook, rare event type": lambda: self._endpoint(RARE),
+            "webhook, a few a day": lambda: self._log.page(QUIET, limit=PAGE),
+            "webhook, nothing at all": lambda: self._log.page(SILENT, limit=PAGE),
+            "delivery by id": self._delivery,
             **self._stats.questions(),
         }
 
@@ -169,6 +190,10 @@ class LogBench:
             times_ms.append((time.perf_counter() - began) * 1_000)
         p50, p95 = statistics.median(times_ms), statistics.quantiles(times_ms, n=20)[-1]
         return f"{name:32}{p50:8.1f}{p95:8.1f}{max(times_ms):8.1f}"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)
 
 
 async def measure(uri: str, given: argparse.Namespace) -> None:

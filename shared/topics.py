@@ -29,6 +29,12 @@ RECORD_BYTES_MAX: Final = BODY_BYTES_MAX + 65_536
 
 UNLIMITED: Final = -1
 
+SEGMENT_MS: Final = 7 * _DAY_MS
+"""Kafka's default of ``segment.ms``: a record goes with its segment, whose last one may be as much
+younger."""
+
+CLEANING_MS: Final = 10 * _MINUTE_MS  # how often Kafka looks for what is over, and deletes it
+
 
 def duration_ms(text: str) -> int:
     """Return the milliseconds of a duration such as ``5s``, ``1m``, ``24h`` or ``250ms``.
@@ -109,6 +115,11 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     cleanup: Literal["delete", "compact"] = "delete"
     message_bytes_max: int = RECORD_BYTES_MAX
     timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+
+    def gone_by_ms(self, written_ms: int) -> int:
+        """Return when a record that was written then is deleted at the latest."""
+        assert self.retention_ms != UNLIMITED
+        return written_ms + self.retention_ms + SEGMENT_MS + CLEANING_MS
 
 
 EVENTS: Final = Topic(

@@ -17,7 +17,7 @@ import msgspec
 
 from shared.models.audit import Change, Entry
 from shared.models.jobs import Job
-from shared.models.management import ApiKey, Endpoint, OwnType
+from shared.models.management import ApiKey, Endpoint, OwnType, Workspace
 from shared.models.rejected import Rejected
 from shared.models.times import iso_ms
 
@@ -98,6 +98,7 @@ _SHOWN: Final[Mapping[type, Mapping[str, Shown]]] = {
         "since_ms": Shown("since", _time),
         "until_ms": Shown("until", _time),
     },
+    Workspace: _plain("retention_days"),
     Rejected: {**_plain("state", "event_id"), "value": Shown("value", None)},
 }
 """Which fields of a record an entry may name. What is not here is our own book-keeping."""

@@ -45,26 +45,33 @@ WEBHOOKS_WRITE: Final = "webhooks:write"
 DELIVERIES_READ: Final = "deliveries:read"
 EVENTS_READ: Final = "events:read"
 EVENTS_WRITE: Final = "events:write"
+EVENTS_ERASE: Final = "events:erase"
 SECRETS_READ: Final = "secrets:read"
 KEYS_READ: Final = "keys:read"
 KEYS_WRITE: Final = "keys:write"
 AUDIT_READ: Final = "audit:read"
+WORKSPACE_READ: Final = "workspace:read"
+WORKSPACE_WRITE: Final = "workspace:write"
 SCOPES: Final[Mapping[str, str]] = {
     WEBHOOKS_READ: "see endpoints",
     WEBHOOKS_WRITE: "create, change, delete, ping and recover endpoints",
     DELIVERIES_READ: "see the delivery log",
     EVENTS_READ: "see rejected events",
     EVENTS_WRITE: "publish events, re-submit and discard rejected ones",
+    EVENTS_ERASE: "erase the payload of an event",
     SECRETS_READ: "see signing secrets",
     KEYS_READ: "see API keys",
     KEYS_WRITE: "make, change, rotate and revoke API keys",
     AUDIT_READ: "see the audit log",
+    WORKSPACE_READ: "see the workspace's settings",
+    WORKSPACE_WRITE: "change the workspace's settings",
 }
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "admin": frozenset(SCOPES),
-    "developer": frozenset(SCOPES) - {KEYS_READ, KEYS_WRITE, AUDIT_READ},
-    "viewer": frozenset({WEBHOOKS_READ, DELIVERIES_READ, EVENTS_READ}),
+    "developer": frozenset(SCOPES)
+    - {KEYS_READ, KEYS_WRITE, AUDIT_READ, WORKSPACE_WRITE, EVENTS_ERASE},
+    "viewer": frozenset({WEBHOOKS_READ, DELIVERIES_READ, EVENTS_READ, WORKSPACE_READ}),
 }
 """Named sets of scopes, for keys and tokens. A scope that is new here is the admins' at once."""
 

@@ -58,11 +58,45 @@ class EventDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     type: Annotated[str, Meta(examples=["qr.scanned"])]
     accepted_at: Annotated[Time, Meta(description="When Kafka took it.")]
     payload: Payload
+    erased_at: Annotated[Time | None, Meta(description="When it was erased, if it was.")] = None
     deliveries_total: Annotated[
         int, Meta(description="How many deliveries there are on all pages.")
     ]
     deliveries: list[EventDelivery]
     next_cursor: str | None = None
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something of an erased event may still be, and when it is gone at the latest."""
+
+    topic: Annotated[
+        str,
+        Meta(description="A topic of Kafka, or `retry.*`, any of those.", examples=["deliveries"]),
+    ]
+    expires_by: Time
+
+
+class ErasedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What was erased of an event, and what could not be."""
+
+    id: Annotated[str, Meta(examples=["evt_0195998a8b00a1b2c3d4e5f60718293a"])]
+    erased_at: Annotated[Time, Meta(description="When this was asked for, for the first time.")]
+    attempts: Annotated[
+        int, Meta(description="How many attempts there are in the log; no answer of a receiver is.")
+    ]
+    pending_retries: Annotated[
+        int,
+        Meta(
+            description="How many deliveries are still retried. They carry the body, and are sent."
+        ),
+    ]
+    copies: Annotated[
+        list[Copy],
+        Meta(
+            description="Where Kafka may still have it: it forgets by age only. These times move "
+            "while there are pending retries."
+        ),
+    ]
 
 
 class Recover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from shared.models.attempts import Attempt
 from shared.models.audit import ALL_ENTRIES, Entry, EntryFilter
 from shared.models.claims import Answer, Claim
 from shared.models.deliveries import DeliveryMeta
+from shared.models.erasures import Erasure
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job, JobState, Resend, Wish
 from shared.models.management import (
@@ -29,6 +30,7 @@ from shared.models.management import (
 from shared.models.rejected import Rejected
 from shared.models.searches import AttemptFilter
 from shared.models.stats import Cells
+from shared.models.times import iso_ms
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -48,6 +50,9 @@ class Workspaces(Protocol):
 
     async def set_types(self, workspace: Workspace) -> Workspace | None:
         """Store its event types if the stored one still has its revision, else return None."""
+
+    async def set_retention(self, workspace_id: str, days: int | None) -> Workspace | None:
+        """Store how long its log is kept, None for as long as the deployment does."""
 
 
 class ApiKeys(Protocol):
@@ -293,6 +298,19 @@ class Jobs(Protocol):
         """Forget the notes of what a job may not have sent: of all behind its place."""
 
 
+class Erasures(Protocol):
+    """Events whose payload was erased."""
+
+    async def erase(self, erasure: Erasure, seconds: Iterable[int]) -> Erasure:
+        """Mark an event and take it out of the log's rows of these seconds."""
+
+    async def get(self, workspace_id: str, event_id: str) -> Erasure | None:
+        """Return the mark of an event, None where it is not erased."""
+
+    async def among(self, events: Collection[tuple[str, str]]) -> list[Erasure]:
+        """Return the marks of those of these events (workspace, event) that have one."""
+
+
 class RejectedEvents(Protocol):
     """Copies of rejected events."""
 
@@ -313,6 +331,13 @@ class RejectedEvents(Protocol):
 
 class BodyUnavailable(HooklaneError):
     """Kafka does not have the body any more (or not yet); the message says why."""
+
+
+class BodyErased(BodyUnavailable):
+    """Somebody had the event's payload erased; what Kafka still has of it is not given away."""
+
+    def __init__(self, erasure: Erasure) -> None:
+        super().__init__(f"the event's payload was erased at {iso_ms(erasure.erased_ms)}")
 
 
 class BodyAway(BodyUnavailable):
@@ -356,6 +381,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the handlers are given. ``now_ms`` is the clock, ``entropy`` random bytes.
 
     Jobs read bodies through ``job_bodies``, so that callers never wait for one.
+    ``retention_days`` is how long the deployment keeps the delivery log.
     """
 
     workspaces: Workspaces
@@ -369,6 +395,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims
     jobs: Jobs
     rejected: RejectedEvents
+    erasures: Erasures
     bodies: Bodies
     job_bodies: Bodies
     sink: Sink
@@ -376,6 +403,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     keyring: Keyring
     egress: EgressPolicy
     limits: Limits
+    retention_days: int
     events_topic: str
     deliveries_topic: str
     now_ms: Callable[[], int]

@@ -383,6 +383,9 @@ class DeliveryDetail(Delivery, frozen=True, kw_only=True, omit_defaults=True):
     request: SentRequest
     response: ReceivedResponse | None
     timing_ms: dict[str, float]
+    erased_at: Annotated[
+        Time | None, Meta(description="When the event's payload was erased, if it was.")
+    ] = None
 
 
 class Ping(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from services.gateway.auth import JWT_SECRET_BYTES_MIN, Authenticator, JwtPolicy
 from services.gateway.bodies import DeliveriesReader
 from services.gateway.delivery_settings import Limits
 from services.gateway.gathering import Gatherer
+from services.gateway.guarded import GuardedBodies
 from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
 from services.gateway.housekeeping import keep_noting, keep_reporting, keep_swept, keep_working
 from services.gateway.jwks import FETCH_BYTES_MAX, FETCH_TIMEOUT_S, Provider, check_url
@@ -40,6 +41,7 @@ from shared.storage.mongo.audit import AuditStore
 from shared.storage.mongo.claims import ClaimStore
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
+from shared.storage.mongo.erasures import ErasureStore
 from shared.storage.mongo.health import HealthStore
 from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.jobs import JobStore
@@ -127,20 +129,22 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
         for readers in ("bodies", "jobs")
     )
+    erasures = ErasureStore(mongo, retention_days=settings.log_retention_days)
     ports = Ports(
         workspaces=workspaces,
         api_keys=ApiKeyStore(mongo),
         audit=AuditStore(mongo, retention_days=settings.audit_retention_days),
         endpoints=endpoints,
-        log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        log=AttemptLog(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
         search=LogSearch(mongo, retention_days=settings.log_retention_days, now_ms=now_ms),
         stats=StatsReader(mongo),
         health=HealthStore(mongo),
         claims=ClaimStore(mongo),
         jobs=JobStore(mongo, retention_days=settings.log_retention_days),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
-        bodies=reader,
-        job_bodies=job_reader,
+        erasures=erasures,
+        bodies=GuardedBodies(reader, erasures),
+        job_bodies=GuardedBodies(job_reader, erasures),
         sink=gatherer,
         profiles=load_profiles(
             settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
@@ -152,6 +156,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             ports=settings.egress_port_set,
         ),
         limits=Limits(concurrency_max=settings.lane_concurrency, tiers=settings.tiers),
+        retention_days=settings.log_retention_days,
         events_topic=topic_name(settings, EVENTS),
         deliveries_topic=topic_name(settings, DELIVERIES),
         now_ms=now_ms,

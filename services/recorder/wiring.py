@@ -24,7 +24,7 @@ from shared.models.operational import OPERATIONAL_HEADER, Announcement, encode_a
 from shared.policy.health import rule_of
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
-from shared.storage.mongo import attempts, health, rejected, stats
+from shared.storage.mongo import attempts, erasures, health, rejected, stats
 from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.endpoints import EndpointStore
@@ -146,9 +146,7 @@ def _build(
     async def send(key: str, value: bytes | None) -> None:
         await publisher.publish([Record(endpoints_topic, key.encode(), value)])
 
-    endpoints = EndpointStore(
-        mongo, send=send, now_ms=lambda: time.time_ns() // 1_000_000, entropy=os.urandom
-    )
+    endpoints = EndpointStore(mongo, send=send, now_ms=_now_ms, entropy=os.urandom)
     member = GroupMember(
         settings=settings,
         service=SERVICE,
@@ -159,7 +157,7 @@ def _build(
     )
     recorder = Recorder(
         group=member,
-        log=AttemptLog(mongo, retention_days=settings.log_retention_days),
+        log=AttemptLog(mongo, retention_days=settings.log_retention_days, now_ms=_now_ms),
         healths=HealthStore(mongo),
         disable=endpoints.disable,
         announce=_announcer(settings, publisher),
@@ -173,5 +171,9 @@ def _build(
 
 
 async def _ensure_indexes(mongo: Mongo) -> None:
-    stores = (attempts, health, rejected, stats)
+    stores = (attempts, erasures, health, rejected, stats)
     await ensure_indexes(mongo, tuple(index for store in stores for index in store.INDEXES))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

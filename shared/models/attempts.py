@@ -72,6 +72,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
             return None
         return self._row_id(self.next_attempt_ms, self.attempt + 1)
 
+    def without_answer(self) -> Attempt:
+        """Return the attempt without what the receiver said: that may repeat the payload."""
+        return msgspec.structs.replace(
+            self,
+            response_headers=(),
+            response_body=b"",
+            response_truncated=False,
+            error_message=None,
+        )
+
     def _row_id(self, due_ms: int, attempt: int) -> str:
         return ids.derived_id(
             ids.DELIVERY, due_ms, self.endpoint_id, self.event_id, self.trigger, str(attempt)

@@ -36,7 +36,10 @@ class OwnType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant. Its profile never changes: endpoints and receivers rely on it."""
+    """A tenant. Its profile never changes: endpoints and receivers rely on it.
+
+    ``retention_days`` is how long its delivery log is kept, None as long as the deployment does.
+    """
 
     id: str
     name: str
@@ -45,6 +48,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
     deleted: bool = False
     types: tuple[OwnType, ...] = ()
+    retention_days: int | None = None
 
     def type_names(self) -> tuple[TypeNames, ...]:
         """Return what matching needs of the workspace's own event types."""

@@ -4,10 +4,10 @@ A document for each row costs the database 30 µs of CPU and a kilobyte, mostly 
 an endpoint have in common. So the rows of one batch that share their endpoint and the second in
 which they were due are one document: their records' bytes, compressed as a whole.
 
-A chunk's id sorts by endpoint, then second, then the offset in ``attempts``; it is derived from
-where its records are, so that a batch which is read again meets its own chunks. Where a batch is
-cut elsewhere the second time, a row may be in two chunks: rows have derived ids, and ``merge``
-keeps the first of each.
+A chunk's id sorts by second, endpoint and offset in ``attempts``; it is derived from where its
+records are, so that a batch which is read again meets its own chunks. Where a batch is cut
+elsewhere the second time, a row may be in two chunks: rows have derived ids, and ``merge`` keeps
+the first of each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cramjam
 import msgspec
 
 from shared.models import ids
-from shared.models.attempts import Attempt, decode_attempt
+from shared.models.attempts import Attempt, decode_attempt, encode_attempt
 
 SLOT_MS: Final = 1_000
 
@@ -40,6 +40,7 @@ class Chunk(NamedTuple):
 
     id: str
     workspace_id: str
+    endpoint_id: str
     due_s: int
     rows: int
     failed: bool
@@ -66,34 +67,49 @@ def chunk_up(records: Iterable[Logged]) -> list[Chunk]:
 
 def _chunk(group: list[Logged]) -> Chunk:
     first, last = group[0], group[-1]
-    start = slot_start(first.attempt.endpoint_id, first.attempt.due_ms)
-    packed = _packer.encode([record.value for record in group])
+    due_s = ids.clamp(first.attempt.due_ms) // SLOT_MS
+    endpoint_id, partition = first.attempt.endpoint_id, first.attempt.partition
     return Chunk(
-        id=f"{start}:{first.offset:016x}-{last.offset:x}.{first.attempt.partition}",
+        id=f"{due_s:010x}:{endpoint_id}:{first.offset:016x}-{last.offset:x}.{partition}",
         workspace_id=first.attempt.workspace_id,
-        due_s=ids.clamp(first.attempt.due_ms) // SLOT_MS,
+        endpoint_id=endpoint_id,
+        due_s=due_s,
         rows=len(group),
         failed=any(record.attempt.status == "failed" for record in group),
         newest_ms=max(record.attempt.started_ms for record in group),
-        packed=bytes(cramjam.lz4.compress_block(packed)),
+        packed=pack(record.value for record in group),
     )
 
 
-def slot_start(endpoint_id: str, time_ms: int) -> str:
-    """Return the lower bound of the ids of an endpoint's chunks from this second on."""
-    return f"{endpoint_id}:{ids.clamp(time_ms) // SLOT_MS * SLOT_MS:012x}"
+def pack(values: Iterable[bytes]) -> bytes:
+    """Return records of ``attempts`` packed together."""
+    return bytes(cramjam.lz4.compress_block(_packer.encode(list(values))))
 
 
-def slot_of(chunk_id: str) -> str:
-    """Return what the chunks of one endpoint and second have in common."""
-    return chunk_id.rpartition(":")[0]
+def unpack(packed: bytes) -> list[bytes]:
+    """Return the records in a chunk, in their order."""
+    return _unpacker.decode(cramjam.lz4.decompress_block(packed))
+
+
+def without_answers(packed: bytes, event_id: str) -> bytes | None:
+    """Return a chunk without what receivers answered to an event; None where nothing is."""
+    values = unpack(packed)
+    erased = [without_answer(value, event_id) for value in values]
+    return None if erased == values else pack(erased)
+
+
+def without_answer(value: bytes, event_id: str) -> bytes:
+    """Return a record of ``attempts`` without the receiver's answer, if it is of this event."""
+    attempt = decode_attempt(value)
+    bare = attempt.without_answer()
+    return value if attempt.event_id != event_id or bare == attempt else encode_attempt(bare)
 
 
 def merge(packed: Iterable[bytes]) -> Mapping[str, Attempt]:
     """Return the rows of one second's chunks by id, newest first; chunks come in their order."""
     rows: dict[str, Attempt] = {}
     for block in packed:
-        for value in _unpacker.decode(cramjam.lz4.decompress_block(block)):
+        for value in unpack(block):
             attempt = decode_attempt(value)
             rows.setdefault(attempt.delivery_id(), attempt)
     return dict(sorted(rows.items(), reverse=True))

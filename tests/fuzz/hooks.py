@@ -25,7 +25,7 @@ BEYOND_SCHEMA: Final = {
     "secret|signature|payload_format": "what the profile signs with",
     r"metadata\..*": "letters, digits, '_' and '-' in keys; the length of texts",
     r"headers\..*": "no header of ours or of the transport, and what HTTP can carry",
-    "concurrency": "the deployment's limit",
+    "concurrency|retention_days": "the deployment's limit",
     r"retry_delays\[\d+\]": "the deployment's delays",
     r"success_codes\[\d+\]": "codes without a meaning of their own",
     r"channels(\[\d+\])?": "visible ASCII, no comma",

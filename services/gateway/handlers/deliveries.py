@@ -10,7 +10,7 @@ import msgspec
 from services.gateway.auth import Caller
 from services.gateway.choices import one_of
 from services.gateway.handlers import endpoints, event_log
-from services.gateway.ports import BodyUnavailable, Kept, Place, Ports, Row, RowPage
+from services.gateway.ports import BodyErased, BodyUnavailable, Kept, Place, Ports, Row, RowPage
 from services.gateway.times import time_of
 from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
@@ -150,12 +150,30 @@ async def get(ports: Ports, caller: Caller, endpoint_id: str, delivery_id: str) 
     return row
 
 
-async def body(ports: Ports, row: Row) -> bytes | BodyUnavailable:
-    """Return the bytes of the request's body, or why they are not to be had."""
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as it may be shown: with the request's body, or why that is not to be had.
+
+    ``erased_ms`` is when the event's payload was erased; then the receiver's answer is not there.
+    """
+
+    id: str
+    attempt: Attempt
+    body: bytes | BodyUnavailable
+    erased_ms: int | None = None
+
+
+async def shown(ports: Ports, row: Row) -> Shown:
+    """Return a row with its body, and nothing of an event that was erased."""
+    erasure = await ports.erasures.get(row.attempt.workspace_id, row.attempt.event_id)
+    if erasure is not None:
+        bare = row.attempt.without_answer()
+        reason = BodyErased(erasure)
+        return Shown(id=row.id, attempt=bare, body=reason, erased_ms=erasure.erased_ms)
     try:
-        return (await kept(ports, row.attempt)).body
+        body = (await kept(ports, row.attempt)).body
     except BodyUnavailable as unavailable:
-        return unavailable
+        return Shown(id=row.id, attempt=row.attempt, body=unavailable)
+    return Shown(id=row.id, attempt=row.attempt, body=body)
 
 
 async def kept(ports: Ports, attempt: Attempt) -> Kept:

@@ -72,24 +72,31 @@ async def get(
     since_ms, until_ms = time_of("since", since), time_of("until", until)
     found = await look_for(ports, caller, event_id, since_ms, until_ms)
     if not found.rows:
-        raise NotFound(_nowhere(event_id, found.searched_ms))
+        raise nowhere(event_id, found.searched_ms)
     rest = [row for row in found.rows if after is None or row.attempt.endpoint_id > after]
     if not rest:
         raise Invalid("cursor is behind the last webhook of this event", field="cursor")
     shown = _whole_endpoints(rest, limit)
-    later = await ports.search.following(caller.workspace_id, [row.attempt for row in shown])
-    endpoint_ids = {row.attempt.endpoint_id for row in shown}
+    return EventFound(
+        deliveries=deliveries_of(await attempts_of(ports, caller, event_id, shown)),
+        total=len(deliveries_of(found.rows)),
+        next=shown[-1].attempt.endpoint_id if len(shown) < len(rest) else None,
+    )
+
+
+async def attempts_of(
+    ports: Ports, caller: Caller, event_id: str, first: Sequence[Row]
+) -> list[Row]:
+    """Return all attempts at the endpoints of these first ones, also of what was sent again."""
+    later = await ports.search.following(caller.workspace_id, [row.attempt for row in first])
+    endpoint_ids = {row.attempt.endpoint_id for row in first}
     resends = [
         one
         for one in await ports.jobs.of_event(caller.workspace_id, event_id)
         if (one.source_id or one.endpoint_id) in endpoint_ids
     ]
     again = await ports.search.resent(caller.workspace_id, resends)
-    return EventFound(
-        deliveries=deliveries_of((*shown, *later, *again)),
-        total=len(deliveries_of(found.rows)),
-        next=shown[-1].attempt.endpoint_id if len(shown) < len(rest) else None,
-    )
+    return [*first, *later, *again]
 
 
 async def look_for(
@@ -142,7 +149,8 @@ def _whole_endpoints(rows: Sequence[Row], limit: int) -> list[Row]:
     return [row for _, group in zip(range(limit), shown.values(), strict=False) for row in group]
 
 
-def _nowhere(event_id: str, searched_ms: int) -> str:
+def nowhere(event_id: str, searched_ms: int) -> NotFound:
+    """Return what to raise for an event that was not found, with what a caller can do."""
     told = ids.told_time_ms(ids.EVENT, event_id) is not None
     hint = (
         ""
@@ -152,4 +160,4 @@ def _nowhere(event_id: str, searched_ms: int) -> str:
             "say with since and until about when it was published"
         )
     )
-    return f"the log has no delivery of an event {event_id[:64]!r}{hint}"
+    return NotFound(f"the log has no delivery of an event {event_id[:64]!r}{hint}")

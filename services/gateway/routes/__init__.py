@@ -17,6 +17,7 @@ from services.gateway.routes import (
     audit_log,
     deliveries,
     endpoints,
+    erasure,
     event_types,
     events,
     jobs,
@@ -24,6 +25,7 @@ from services.gateway.routes import (
     retries,
     signing,
     stats,
+    workspace,
 )
 
 NATIVE = "/v1"
@@ -47,6 +49,7 @@ def api_routers() -> list[Router]:
                 signing.show_secret,
                 signing.rotate,
                 *deliveries.NATIVE,
+                *erasure.NATIVE,
                 *jobs.NATIVE,
                 *retries.NATIVE,
                 *events.NATIVE,
@@ -55,6 +58,7 @@ def api_routers() -> list[Router]:
                 *api_keys.NATIVE,
                 *audit_log.NATIVE,
                 *stats.NATIVE,
+                *workspace.NATIVE,
             ],
             guards=GUARDS,
         ),

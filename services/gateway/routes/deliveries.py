@@ -12,7 +12,7 @@ from services.gateway.auth import DELIVERIES_READ
 from services.gateway.cursors import decode_cursor, encode_cursor
 from services.gateway.guards import QUERY, SCOPE
 from services.gateway.handlers import deliveries, event_log
-from services.gateway.handlers.deliveries import Filters
+from services.gateway.handlers.deliveries import Filters, Shown
 from services.gateway.handlers.event_log import DeliveryOf, EventFound
 from services.gateway.log_schemas import (
     EventDelivery,
@@ -53,7 +53,6 @@ _FILTERS: Final = ("status", "event_type", "since", "until", "limit", "cursor")
 def delivery_of(identifier: str, attempt: Attempt) -> Delivery:
     """Return what a list shows of an attempt. Pure."""
     took_ms = attempt.response_time_ms
-    next_ms = attempt.next_attempt_ms
     return Delivery(
         id=identifier,
         event_type=attempt.event_type,
@@ -66,7 +65,7 @@ def delivery_of(identifier: str, attempt: Attempt) -> Delivery:
         trigger=attempt.trigger,
         error=attempt.error,
         reason=attempt.reason,
-        next_attempt_at=None if next_ms is None else iso_ms(next_ms),
+        next_attempt_at=_time_or_none(attempt.next_attempt_ms),
     )
 
 
@@ -79,14 +78,15 @@ def logged_delivery_of(identifier: str, attempt: Attempt) -> LoggedDelivery:
     )
 
 
-def event_of(found: EventFound, body: bytes | BodyUnavailable) -> EventDetail:
-    """Return everything that is known of an event. Pure."""
-    attempt = found.first.attempt
+def event_of(found: EventFound, first: Shown) -> EventDetail:
+    """Return everything that may be told of an event; ``first`` is its first attempt. Pure."""
+    attempt = first.attempt
     return EventDetail(
         id=attempt.event_id,
         type=attempt.event_type,
         accepted_at=iso_ms(attempt.accepted_ms or attempt.due_ms),
-        payload=_payload_of(body),
+        payload=_payload_of(first.body),
+        erased_at=_time_or_none(first.erased_ms),
         deliveries_total=found.total,
         deliveries=[_event_delivery_of(one) for one in found.deliveries],
         next_cursor=None if found.next is None else encode_cursor(found.next),
@@ -95,13 +95,12 @@ def event_of(found: EventFound, body: bytes | BodyUnavailable) -> EventDetail:
 
 def _event_delivery_of(one: DeliveryOf) -> EventDelivery:
     last = one.last.attempt
-    next_ms = last.next_attempt_ms
     return EventDelivery(
         webhook_id=one.endpoint_id,
         trigger=one.trigger,
         state=one.state,
         reason=last.reason,
-        next_attempt_at=None if next_ms is None else iso_ms(next_ms),
+        next_attempt_at=_time_or_none(last.next_attempt_ms),
         attempts=[delivery_of(row.id, row.attempt) for row in one.attempts],
     )
 
@@ -113,18 +112,24 @@ def _payload_of(body: bytes | BodyUnavailable) -> Payload:
     return Payload(body=text, body_encoding=encoding)
 
 
-def detail_of(identifier: str, attempt: Attempt, body: bytes | BodyUnavailable) -> DeliveryDetail:
-    """Return everything that is known of an attempt. Pure."""
-    listed = delivery_of(identifier, attempt)
+def detail_of(row: Shown) -> DeliveryDetail:
+    """Return everything that may be told of an attempt. Pure."""
+    attempt = row.attempt
+    listed = delivery_of(row.id, attempt)
     return DeliveryDetail(
         **{name: getattr(listed, name) for name in listed.__struct_fields__},
         started_at=iso_ms(attempt.started_ms),
         final=attempt.final,
         error_message=attempt.error_message,
-        request=_request_of(attempt, body),
+        request=_request_of(attempt, row.body),
         response=_response_of(attempt),
         timing_ms=attempt.timing_ms,
+        erased_at=_time_or_none(row.erased_ms),
     )
+
+
+def _time_or_none(time_ms: int | None) -> str | None:
+    return None if time_ms is None else iso_ms(time_ms)
 
 
 def _request_of(attempt: Attempt, body: bytes | BodyUnavailable) -> SentRequest:
@@ -221,7 +226,7 @@ async def show(
     """Show."""
     ports = request.app.state.ports
     row = await deliveries.get(ports, request.auth, webhook_id, delivery_id)
-    return detail_of(row.id, row.attempt, await deliveries.body(ports, row))
+    return detail_of(await deliveries.shown(ports, row))
 
 
 @get(
@@ -306,8 +311,7 @@ async def show_event(
         limit=limit,
         after=None if cursor is None else decode_cursor(cursor, ids.ENDPOINT),
     )
-    body = await deliveries.body(ports, found.first)
-    return event_of(found, body)
+    return event_of(found, await deliveries.shown(ports, found.first))
 
 
 COMMON: Final = (list_all, show)

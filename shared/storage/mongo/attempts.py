@@ -1,16 +1,13 @@
 """The delivery log: one row for each attempt, which is the record of ``attempts`` as it came.
 
-Rows are kept in chunks (``shared.storage.chunks``), whose ``_id`` begins with the endpoint and the
-second in which the attempts were due: the main list (an endpoint's rows, newest first) is a range
-of ``_id`` and needs no secondary index. ``docs/decisions/0012-log-chunks.md`` has the figures.
-
-Whatever is filtered for, a page reads about ``SCAN_ROWS_MAX`` rows at most: it may come back short,
-or even empty, and still name a next one. No call takes longer because an endpoint has many rows.
+Rows are kept in chunks (``shared.storage.chunks``), one endpoint's of one second each. Every list
+is read by who owns the rows (an endpoint, or a workspace) and by second (``log_spans``): those two
+are indexed, ``_id`` only tells chunks apart. ``docs/decisions/0026-log-lists.md`` has the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,26 +15,15 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import BulkWriteError
 
 from shared.models import ids
-from shared.models.attempts import Attempt
 from shared.models.errors import Outage
 from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
-from shared.storage.chunks import (
-    SLOT_MS,
-    AttemptRow,
-    Chunk,
-    Logged,
-    chunk_up,
-    merge,
-    slot_of,
-    slot_start,
-)
+from shared.storage.chunks import SLOT_MS, AttemptRow, Chunk, Logged, chunk_up
 from shared.storage.mongo.client import DAY_MS, DUPLICATE_KEY, Document, Mongo, outages
-from shared.storage.mongo.indexes import ASCENDING, DESCENDING, Index
+from shared.storage.mongo.indexes import ASCENDING, Index
+from shared.storage.mongo.log_rules import LogRules
+from shared.storage.mongo.log_spans import Asked, Page, of_second, page_of, rows_of
 
 CHUNKS: Final = "log_chunks"
-
-SCAN_ROWS_MAX: Final = 20_000
-READ_CHUNKS: Final = 64  # fetched at a time
 
 INDEXES: Final = (
     Index(
@@ -46,29 +32,30 @@ INDEXES: Final = (
         serves="retention: chunks go when their newest row's time is over",
         options={"expireAfterSeconds": 0},
     ),
-    Index(
-        collection=CHUNKS,
-        # Read backwards. Not DESCENDING: the development server loses rows of such a range when a
-        # bound is the beginning of their ids.
-        keys=(("failed", ASCENDING), ("_id", ASCENDING)),
-        serves="GET /v1/webhooks/{id}/deliveries?status=failed; successes cost nothing here",
-        options={"partialFilterExpression": {"failed": True}},
-    ),
-    Index(
-        collection=CHUNKS,
-        keys=(("workspace_id", ASCENDING), ("due_s", ASCENDING)),
-        serves="GET /v1/deliveries, GET /v1/events/{id}: a workspace's rows by time",
-    ),
-    Index(
-        collection=CHUNKS,
-        keys=(("workspace_id", ASCENDING), ("failed", ASCENDING), ("due_s", ASCENDING)),
-        serves="GET /v1/deliveries?status=failed; successes cost nothing here",
-        options={"partialFilterExpression": {"failed": True}},
+    # Read backwards. Not DESCENDING: the development server loses rows of such a range when a bound
+    # is the beginning of a key.
+    *(
+        index
+        for owner, lists in (
+            ("endpoint_id", "GET /v1/webhooks/{id}/deliveries"),
+            ("workspace_id", "GET /v1/deliveries, GET /v1/events/{id}"),
+        )
+        for index in (
+            Index(
+                collection=CHUNKS,
+                keys=((owner, ASCENDING), ("due_s", ASCENDING)),
+                serves=f"{lists}: by time",
+            ),
+            Index(
+                collection=CHUNKS,
+                keys=((owner, ASCENDING), ("failed", ASCENDING), ("due_s", ASCENDING)),
+                serves=f"{lists}, status=failed; successes cost nothing here",
+                options={"partialFilterExpression": {"failed": True}},
+            ),
+        )
     ),
 )
 
-_LAST: Final = "whe"  # behind every delivery id
-_FAR_MS: Final = (1 << 48) - 2 * SLOT_MS
 _ROW_AT_FAULT: Final = frozenset(
     {
         2,  # BadValue
@@ -91,19 +78,18 @@ class Stored(msgspec.Struct, frozen=True):
     refused: tuple[str, ...] = ()
 
 
-class Page(msgspec.Struct, frozen=True):
-    """Rows, newest first. ``next`` is the ``before`` of the page after it, None on the last one."""
-
-    rows: tuple[AttemptRow, ...]
-    next: str | None
-
-
 class AttemptLog:
-    """The log's collection. ``retention_days`` counts from a chunk's newest attempt."""
+    """The log's collection. Retention counts from a chunk's newest attempt.
 
-    def __init__(self, mongo: Mongo, *, retention_days: int) -> None:
+    ``retention_days`` is the deployment's; ``LogRules`` knows which workspaces keep their rows for
+    less, and what of a new row must not be kept.
+    """
+
+    def __init__(self, mongo: Mongo, *, retention_days: int, now_ms: Callable[[], int]) -> None:
         self._collection = mongo.collection(CHUNKS)
         self._retention_ms = retention_days * DAY_MS
+        self._now_ms = now_ms
+        self._rules = LogRules(mongo, retention_days=retention_days, now_ms=now_ms)
 
     async def insert(self, records: Sequence[Logged]) -> Stored:
         """Store the records of a batch; returns when they are journalled.
@@ -112,10 +98,11 @@ class AttemptLog:
         take some of them for a reason that is not theirs; inserting all of them again is right
         then.
         """
-        chunks = chunk_up(records)
-        if not chunks:
+        if not records:
             return Stored(fresh=0, known=0)
-        documents = [self._document(chunk) for chunk in chunks]
+        rules = await self._rules.of({record.attempt.workspace_id for record in records})
+        chunks = chunk_up(rules.kept(record) for record in records)
+        documents = [_document(chunk, rules.retention_ms[chunk.workspace_id]) for chunk in chunks]
         try:
             with outages():
                 await self._collection.insert_many(documents, ordered=False)
@@ -138,66 +125,36 @@ class AttemptLog:
         ``since_ms`` and ``until_ms`` bound when the attempt was due: from ``since_ms`` on, before
         ``until_ms``. A page with a filter may be short although another one follows. Raises Outage.
         """
-        start = _floor(since_ms or 0)
-        end = min(before or _LAST, _LAST if until_ms is None else _floor(until_ms))
-        where: Document = {"_id": _span(endpoint_id, start, end)}
-        if chosen.status == "failed":
-            where["failed"] = True
-        rows: list[AttemptRow] = []
-        read, oldest = 0, end
-        async for second in self._seconds(endpoint_id, where):
-            if read >= SCAN_ROWS_MAX or len(rows) > limit:
-                break
-            asked = {row_id: one for row_id, one in second.items() if start <= row_id < end}
-            read += len(asked)
-            oldest = min(asked, default=oldest)
-            rows += [AttemptRow(row_id, one) for row_id, one in asked.items() if chosen.takes(one)]
-        else:
-            oldest = ""
-        if len(rows) > limit:
-            return Page(tuple(rows[:limit]), rows[limit - 1].id)
-        return Page(tuple(rows), oldest or None)
+        now_ms = self._now_ms()
+        asked = Asked(
+            limit=limit,
+            chosen=chosen,
+            before=before,
+            since_ms=max(since_ms or 0, now_ms - self._retention_ms),
+            until_ms=until_ms,
+        )
+        return await page_of(self._collection, {"endpoint_id": endpoint_id}, asked, now_ms)
 
     async def get(self, endpoint_id: str, delivery_id: str) -> AttemptRow | None:
-        """Return one row, or None; raises Outage."""
-        if _time_ms(delivery_id, -1) < 0:
+        """Return one row, or None; callers may send anything for an id. Raises Outage."""
+        due_ms = ids.told_time_ms(ids.DELIVERY, delivery_id)
+        if due_ms is None:
             return None
-        where = {"_id": _span(endpoint_id, delivery_id, delivery_id)}
-        async for second in self._seconds(endpoint_id, where):
-            if delivery_id in second:
-                return AttemptRow(delivery_id, second[delivery_id])
-        return None
+        owner = {"endpoint_id": endpoint_id}
+        chunks = await of_second(self._collection, owner, due_ms // SLOT_MS)
+        return next((row for row in rows_of(chunks) if row.id == delivery_id), None)
 
-    async def _seconds(
-        self, endpoint_id: str, where: Document
-    ) -> AsyncIterator[Mapping[str, Attempt]]:
-        """Yield an endpoint's rows of one second after the other, the newest first."""
-        span: Document = dict(where["_id"])
-        group: list[Document] = []
-        while True:
-            chunks = self._collection.find({**where, "_id": span}).sort("_id", DESCENDING)
-            with outages():
-                found: list[Document] = await chunks.limit(READ_CHUNKS).to_list(READ_CHUNKS)
-            for chunk in found:
-                if group and slot_of(group[-1]["_id"]) != slot_of(chunk["_id"]):
-                    yield _rows(endpoint_id, group)
-                    group = []
-                group.append(chunk)
-            if len(found) < READ_CHUNKS:
-                break
-            span["$lt"] = found[-1]["_id"]
-        if group:
-            yield _rows(endpoint_id, group)
 
-    def _document(self, chunk: Chunk) -> Document:
-        document: Document = {
-            "_id": chunk.id,
-            "expires_at": DatetimeMS(chunk.newest_ms + self._retention_ms),
-            "workspace_id": chunk.workspace_id,
-            "due_s": chunk.due_s,
-            "attempts": chunk.packed,
-        }
-        return {**document, "failed": True} if chunk.failed else document
+def _document(chunk: Chunk, retention_ms: int) -> Document:
+    document: Document = {
+        "_id": chunk.id,
+        "expires_at": DatetimeMS(chunk.newest_ms + retention_ms),
+        "workspace_id": chunk.workspace_id,
+        "endpoint_id": chunk.endpoint_id,
+        "due_s": chunk.due_s,
+        "attempts": chunk.packed,
+    }
+    return {**document, "failed": True} if chunk.failed else document
 
 
 def _judge(error: BulkWriteError, chunks: Sequence[Chunk]) -> Stored:
@@ -214,29 +171,3 @@ def _judge(error: BulkWriteError, chunks: Sequence[Chunk]) -> Stored:
         known=known_rows,
         refused=tuple(str(failure["errmsg"])[:500] for failure in refused),
     )
-
-
-def _floor(time_ms: int) -> str:
-    return ids.id_floor(ids.DELIVERY, time_ms)
-
-
-def _span(endpoint_id: str, start: str, end: str) -> Document:
-    """Return the range of ``_id`` in which rows from ``start`` up to ``end`` can be."""
-    return {
-        "$gte": slot_start(endpoint_id, _time_ms(start, 0)),
-        "$lt": slot_start(endpoint_id, _time_ms(end, _FAR_MS) + SLOT_MS),
-    }
-
-
-def _time_ms(delivery_id: str, otherwise: int) -> int:
-    """Return the time in an id; callers may send anything for one."""
-    try:
-        return ids.time_ms_of(delivery_id)
-    except ValueError:
-        return otherwise
-
-
-def _rows(endpoint_id: str, group: list[Document]) -> Mapping[str, Attempt]:
-    """Return the rows of chunks that come newest first; foreign ids may fall into the range."""
-    rows = merge(chunk["attempts"] for chunk in reversed(group))
-    return {row_id: one for row_id, one in rows.items() if one.endpoint_id == endpoint_id}

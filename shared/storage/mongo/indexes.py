@@ -21,7 +21,6 @@ from shared.storage.mongo.publishing import TOMBSTONE_KEPT_S
 from shared.storage.mongo.workspaces import WORKSPACES
 
 ASCENDING: Final = 1
-DESCENDING: Final = -1
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,6 +51,14 @@ class WorkspaceStore:
         types = [msgspec.to_builtins(one) for one in workspace.types]
         return await self._publishing.change(where, {"$set": {"types": types}})
 
+    async def set_retention(self, workspace_id: str, days: int | None) -> Workspace | None:
+        """Store for how many days the log is kept, None for the deployment's.
+
+        Returns None where there is no such workspace. Raises Outage; repeating is safe.
+        """
+        where = {"_id": workspace_id}
+        return await self._publishing.change(where, {"$set": {"retention_days": days}})
+
     async def _found(self, workspace_id: str, fields: Document | None) -> Workspace | None:
         with outages():
             found = await self._collection.find_one({**VISIBLE, "_id": workspace_id}, fields)

@@ -94,6 +94,9 @@ _NATIVE: Final = {
     "GET /jobs": Call(auth.DELIVERIES_READ),
     "GET /stats": Call(auth.DELIVERIES_READ),
     "GET /webhooks/{webhook_id}/stats": Call(auth.DELIVERIES_READ),
+    "POST /events/{event_id}/erase": Call(auth.EVENTS_ERASE),
+    "GET /workspace": Call(auth.WORKSPACE_READ),
+    "PATCH /workspace": Call(auth.WORKSPACE_WRITE, {"retention_days": 7}),
     "GET /jobs/{job_id}": Call(auth.DELIVERIES_READ),
     "POST /jobs/{job_id}/pause": _WRITE,
     "POST /jobs/{job_id}/resume": _WRITE,
@@ -196,8 +199,8 @@ PLAIN_PARAMETERS: Final = {
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
     *("deprecated", "description", "example", "expires_at", "filter", "headers", "is_active"),
-    *("metadata", "name", "overlap_s", "payload_format", "rate", "rate_limit", "retry_delays"),
-    *("role", "scopes", "secret", "signature"),
+    *("metadata", "name", "overlap_s", "payload_format", "rate", "rate_limit", "retention_days"),
+    *("retry_delays", "role", "scopes", "secret", "signature"),
     *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""

@@ -173,12 +173,14 @@ async def test_a_credential_without_the_scope_is_refused_and_the_scope_named(
 
 
 async def test_the_scope_alone_is_enough(
-    gateway: Gateway, closed: list[Operation], qr3: Tenant
+    gateway: Gateway, closed: list[Operation], make_tenant: MakeTenant
 ) -> None:
-    for operation in closed:
-        its = await belongings(gateway, qr3)
+    for number, operation in enumerate(closed):
+        if number % 40 == 0:  # a workspace may have so many keys, and each turn makes two
+            tenant = await make_tenant("qr3")
+        its = await belongings(gateway, tenant)
         issue = token_with if operation.call.token_only else key_with
-        credential = await issue(gateway, qr3, {str(operation.call.scope)})
+        credential = await issue(gateway, tenant, {str(operation.call.scope)})
         answer = await send(gateway, of(operation, its), credential.headers)
 
         assert answer.is_success, (operation.name, answer.text)

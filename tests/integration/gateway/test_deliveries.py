@@ -8,6 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from services.gateway.wiring import now_ms
 from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 OFFSETS = count()  # in attempts
 
-START_MS = 1_900_000_000_000
+START_MS = (now_ms() - 3_600_000) // 1_000 * 1_000
 BODY = '{"id":"evt_1","data":{"city":"Zürich"}}'.encode()
 
 
@@ -88,7 +89,7 @@ def attempt(endpoint_id: str, number: int = 0, **changes: Any) -> Attempt:
 
 
 async def logged(gateway: Gateway, *attempts: Attempt) -> None:
-    log = AttemptLog(gateway.parts.mongo, retention_days=10_000)
+    log = AttemptLog(gateway.parts.mongo, retention_days=10_000, now_ms=now_ms)
     await log.insert([Logged(given, next(OFFSETS), encode_attempt(given)) for given in attempts])
     stats = StatsStore(gateway.parts.mongo, retention_days=10_000)
     await stats.write([segment_of(attempts, partition=next(OFFSETS))])

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = (
     *("api.md", "publishing.md", "webhooks.md", "log.md", "replay.md", "stats.md", "signing.md"),
-    *("health.md", "access.md"),
+    *("health.md", "access.md", "privacy.md"),
 )
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
@@ -88,7 +88,7 @@ def shown_in(expected: Any, found: Any) -> bool:
     [
         ("api.md", "publishing.md"),
         ("webhooks.md",),
-        ("log.md", "replay.md", "stats.md"),
+        ("log.md", "replay.md", "stats.md", "privacy.md"),
         ("signing.md", "health.md", "access.md"),
     ],
 )
@@ -169,6 +169,8 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/v1/events",
         "/v1/events/batch",
         "/v1/events/{id}",
+        "/v1/events/{id}/erase",
+        "/v1/workspace",
         "/v1/deliveries",
         "/v1/stats",
         "/v1/webhooks/{id}/stats",

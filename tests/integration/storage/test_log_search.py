@@ -10,11 +10,12 @@ from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
 from shared.models.searches import AttemptFilter
 from shared.storage.chunks import Logged
-from shared.storage.mongo import attempts, log_search
-from shared.storage.mongo.attempts import AttemptLog, Page
+from shared.storage.mongo import attempts, log_search, log_spans
+from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.indexes import ensure_indexes
 from shared.storage.mongo.log_search import LogSearch
+from shared.storage.mongo.log_spans import Page
 from tests.support.servers import MongoServer, fresh_name
 from tests.unit.services.recorder.kit import attempt
 
@@ -29,7 +30,7 @@ class Logs:
     """The log of one database, and its search at ``NOW_MS``."""
 
     def __init__(self, mongo: Mongo) -> None:
-        self._log = AttemptLog(mongo, retention_days=30)
+        self._log = AttemptLog(mongo, retention_days=30, now_ms=lambda: NOW_MS)
         self.search = LogSearch(mongo, retention_days=30, now_ms=lambda: NOW_MS)
 
     async def insert(self, *given: Attempt) -> None:
@@ -135,8 +136,8 @@ async def test_quiet_weeks_are_passed_and_what_is_older_than_the_retention_is_no
 async def test_a_page_reads_a_bounded_number_of_rows_and_names_the_next(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_search, "SEARCH_ROWS_MAX", 4)
-    monkeypatch.setattr(log_search, "SPAN_S_MAX", 2)
+    monkeypatch.setattr(log_spans, "ROWS_MAX", 4)
+    monkeypatch.setattr(log_spans, "SPAN_S_MAX", 2)
     await logs.insert(*[row(n, event_type="rare" if n == 0 else "common") for n in range(20)])
 
     found = await logs.pages(event_type="rare", since_ms=row(0).due_ms)
@@ -149,7 +150,7 @@ async def test_a_span_with_more_than_one_read_takes_is_gone_through_in_parts(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a single second holds more."""
-    monkeypatch.setattr(log_search, "SPAN_CHUNKS_MAX", 2)
+    monkeypatch.setattr(log_spans, "SPAN_CHUNKS_MAX", 2)
     busy = [row(50, event_id=f"evt_busy{n}", endpoint_id=f"wh_{n}") for n in range(5)]
     older = [row(number, ago_ms=HOUR_MS) for number in range(20)]
     await logs.insert(*busy, *older)

@@ -154,6 +154,12 @@ class MemoryWorkspaces:
         self.known[workspace.id] = changed
         return changed
 
+    async def set_retention(self, workspace_id: str, days: int | None) -> Workspace | None:
+        standing = await self.get(workspace_id)
+        if standing is not None:
+            self.known[workspace_id] = msgspec.structs.replace(standing, retention_days=days)
+        return self.known.get(workspace_id)
+
 
 class MemoryClaims:
     """Claims by id; ``away`` is an outage."""
@@ -229,6 +235,7 @@ def ports(**given: Any) -> Ports:
         "health": None,
         "claims": MemoryClaims(),
         "rejected": None,
+        "erasures": None,
         "bodies": None,
         "job_bodies": None,
         "sink": MemorySink(),
@@ -236,6 +243,7 @@ def ports(**given: Any) -> Ports:
         "keyring": Keyring({"k1": bytes(32)}),
         "egress": EgressPolicy(),
         "limits": LIMITS,
+        "retention_days": 30,
         "events_topic": "events",
         "deliveries_topic": "deliveries",
         "now_ms": Clock(),

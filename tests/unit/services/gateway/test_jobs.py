@@ -28,7 +28,7 @@ from shared.models.errors import Outage
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, Resend, Wish, stored, wished
 from shared.models.management import Endpoint
 from shared.storage.chunks import AttemptRow
-from shared.storage.mongo.attempts import Page
+from shared.storage.mongo.log_spans import Page
 from tests.support.polling import until_true
 from tests.unit.services.gateway import fakes
 

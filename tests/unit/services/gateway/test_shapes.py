@@ -2,9 +2,11 @@
 
 import msgspec
 
+from services.gateway.handlers.deliveries import Shown
 from services.gateway.ports import BodyUnavailable
 from services.gateway.routes.deliveries import delivery_of, detail_of, header_lines
 from services.gateway.routes.endpoints import webhook_of
+from services.gateway.schemas import DeliveryDetail
 from shared.models.attempts import Attempt
 from shared.models.management import Endpoint
 
@@ -130,8 +132,12 @@ def test_a_failed_delivery_says_what_follows() -> None:
     assert (shown["error"], shown["next_attempt_at"]) == ("timeout", "2026-03-15T10:01:00.000Z")
 
 
+def shown_of(attempt: Attempt, body: bytes | BodyUnavailable) -> DeliveryDetail:
+    return detail_of(Shown(id="whd_1", attempt=attempt, body=body))
+
+
 def test_a_detail_shows_request_and_response() -> None:
-    shown = msgspec.to_builtins(detail_of("whd_1", ATTEMPT, '{"a":"é"}'.encode()))
+    shown = msgspec.to_builtins(shown_of(ATTEMPT, '{"a":"é"}'.encode()))
 
     assert shown["request"] == {
         "url": "https://example.com/webhooks/qr3",
@@ -153,7 +159,7 @@ def test_a_detail_shows_request_and_response() -> None:
 def test_bytes_that_are_no_text_are_base64() -> None:
     binary = msgspec.structs.replace(ATTEMPT, response_body=b"\xff\x00")
 
-    shown = detail_of("whd_1", binary, b"\xfe")
+    shown = shown_of(binary, b"\xfe")
 
     assert (shown.request.body, shown.request.body_encoding) == ("/g==", "base64")
     assert shown.response is not None
@@ -161,7 +167,7 @@ def test_bytes_that_are_no_text_are_base64() -> None:
 
 
 def test_a_body_that_is_gone_says_so() -> None:
-    shown = msgspec.to_builtins(detail_of("whd_1", ATTEMPT, BodyUnavailable("retention is over")))
+    shown = msgspec.to_builtins(shown_of(ATTEMPT, BodyUnavailable("retention is over")))
 
     assert shown["request"]["body"] is None
     assert shown["request"]["body_unavailable"] == "retention is over"
@@ -170,7 +176,7 @@ def test_a_body_that_is_gone_says_so() -> None:
 def test_without_a_response_there_is_none() -> None:
     refused = msgspec.structs.replace(ATTEMPT, status="failed", status_code=None, error="connect")
 
-    assert msgspec.to_builtins(detail_of("whd_1", refused, b""))["response"] is None
+    assert msgspec.to_builtins(shown_of(refused, b""))["response"] is None
 
 
 def test_header_lines_are_taken_apart() -> None:

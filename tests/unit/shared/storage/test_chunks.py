@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models.attempts import Attempt, encode_attempt
-from shared.storage.chunks import Logged, chunk_up, merge, slot_of, slot_start
+from shared.storage.chunks import SLOT_MS, Chunk, Logged, chunk_up, merge
 from tests.unit.services.recorder.kit import attempt
 
 START_MS = 1_790_000_000_000
@@ -29,13 +29,14 @@ ATTEMPTS = st.builds(
 
 def told(batches: list[list[Logged]]) -> dict[str, Attempt]:
     """Return what the log tells after these batches: a document's first insert stays."""
-    stored: dict[str, bytes] = {}
+    stored: dict[str, Chunk] = {}
     for batch in batches:
         for chunk in chunk_up(batch):
-            stored.setdefault(chunk.id, chunk.packed)
+            stored.setdefault(chunk.id, chunk)
+    in_order = [stored[chunk_id] for chunk_id in sorted(stored)]
     rows: dict[str, Attempt] = {}
-    for _, group in groupby(sorted(stored), key=slot_of):
-        rows |= merge(stored[chunk_id] for chunk_id in group)
+    for _, group in groupby(in_order, key=lambda chunk: chunk.due_s):
+        rows |= merge(chunk.packed for chunk in group)
     return rows
 
 
@@ -61,7 +62,8 @@ def test_chunks_know_what_is_in_them(attempts: list[Attempt]) -> None:
     assert sum(chunk.rows for chunk in chunks) == len(attempts)
     for chunk in chunks:
         inside = merge([chunk.packed]).values()
-        assert {slot_start(one.endpoint_id, one.due_ms) for one in inside} == {slot_of(chunk.id)}
+        assert {one.endpoint_id for one in inside} == {chunk.endpoint_id}
+        assert {one.due_ms // SLOT_MS for one in inside} == {chunk.due_s}
         assert chunk.failed or all(one.status == "success" for one in inside)
         assert chunk.newest_ms >= max(one.started_ms for one in inside)
 
