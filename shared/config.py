@@ -33,7 +33,9 @@ LOCAL_VARIABLES: Final = frozenset(
 )
 """Variables of ``make run`` (``deploy/local``); the services accept and ignore them."""
 
-_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri"})
+_SECRET_FIELDS: Final = frozenset(
+    {"secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"}
+)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -76,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: str = ""
     jwt_secret: str = ""
     jwt_issuer: str = "hooklane"
+    operator_key_sha256: str = ""  # of the operator's key, in hex; empty: nobody is the operator
 
     require_https: bool = True
     egress_allow: str = ""  # CIDR blocks that endpoints may resolve to although they are private

@@ -23,7 +23,8 @@ import msgspec
 from services.gateway.cache import Remembered
 from services.gateway.ports import Ports
 from shared.models.errors import Forbidden, Unauthorised
-from shared.models.management import ApiKey
+from shared.models.limits import NO_LIMITS, WorkspaceLimits
+from shared.models.management import ApiKey, WorkspaceStanding
 from shared.profiles.profile import Profile
 
 Credential = Literal["api_key", "jwt"]
@@ -46,6 +47,9 @@ SCOPES: Final[Mapping[str, str]] = {
 KEY_PREFIX: Final = "hk_"
 KEY_ENTROPY_BYTES: Final = 32
 KEY_HINT_LENGTH: Final = 8
+TENANT_FRESH_MS: Final = 10_000
+"""How long after a suspension or a change of limits a gateway may not know of it yet."""
+
 JWT_ALGORITHM: Final = "HS256"
 JWT_SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: at least as long as the hash
 JWT_LEEWAY_S: Final = 10
@@ -59,6 +63,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile
     scopes: frozenset[str]
     credential: Credential
+    standing: WorkspaceStanding = "active"
+    limits: WorkspaceLimits = NO_LIMITS
 
     def require(self, scope: str) -> None:
         """Raise Forbidden unless the credential has ``scope``."""
@@ -67,6 +73,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(
                 f"this {kind} lacks the scope {scope!r} ({SCOPES[scope]}); use one that has it"
             )
+
+
+class Tenant(msgspec.Struct, frozen=True):
+    """What a caller's workspace makes of it: its profile with its own event types, its limits."""
+
+    profile: Profile
+    standing: WorkspaceStanding
+    limits: WorkspaceLimits
 
 
 class JwtPolicy(msgspec.Struct, frozen=True):
@@ -111,6 +125,18 @@ def issue_jwt(
     return jwt.encode(claims, policy.secret, algorithm=JWT_ALGORITHM)
 
 
+def bearer_of(authorization: str | None) -> str:
+    """Return the credential in an ``Authorization`` header; raises Unauthorised."""
+    if authorization is None:
+        raise Unauthorised(
+            "this call needs a credential: send Authorization: Bearer <API key or token>"
+        )
+    matched = _BEARER.match(authorization)
+    if matched is None:
+        raise Unauthorised("the Authorization header must be: Bearer <API key or token>")
+    return matched[1]
+
+
 class _Claims(msgspec.Struct, frozen=True):
     """The claims of a token that this service uses."""
 
@@ -146,21 +172,16 @@ class Authenticator:
         self._jwt_policy = jwt_policy
         self._api_keys: Remembered[ApiKey] = Remembered(ports.api_keys.find, ports.now_ms)
         self._workspace = ports.workspaces.get
-        self._tenants: Remembered[Profile] = Remembered(self._profile_of, ports.now_ms)
+        self._tenants: Remembered[Tenant] = Remembered(
+            self._tenant, ports.now_ms, fresh_ms=TENANT_FRESH_MS
+        )
 
     async def caller(self, authorization: str | None, *, anew: bool = False) -> Caller:
         """Return who calls. Raises Unauthorised, and Outage when it cannot be looked up.
 
         ``anew``: with the workspace's event types of this moment, not of some minutes ago.
         """
-        if authorization is None:
-            raise Unauthorised(
-                "this call needs a credential: send Authorization: Bearer <API key or token>"
-            )
-        matched = _BEARER.match(authorization)
-        if matched is None:
-            raise Unauthorised("the Authorization header must be: Bearer <API key or token>")
-        token = matched[1]
+        token = bearer_of(authorization)
         if token.startswith(KEY_PREFIX):
             return await self._by_key(token, anew=anew)
         return await self._by_jwt(token, anew=anew)
@@ -178,21 +199,26 @@ class Authenticator:
 
     async def renewed(self, caller: Caller) -> Caller:
         """Return the caller with the workspace's event types of this moment, where known."""
-        profile = await self._tenants.get(caller.workspace_id, anew=True)
-        return caller if profile is None else msgspec.structs.replace(caller, profile=profile)
+        tenant = await self._tenants.get(caller.workspace_id, anew=True)
+        return caller if tenant is None else msgspec.structs.replace(caller, profile=tenant.profile)
 
     async def _caller(
         self, workspace_id: str, scopes: frozenset[str], credential: Credential, *, anew: bool
     ) -> Caller:
-        profile = await self._tenants.get(workspace_id, anew=anew)
-        if profile is None:
+        tenant = await self._tenants.get(workspace_id, anew=anew)
+        if tenant is None:
             raise Unauthorised("the credential's workspace does not exist")
         return Caller(
-            workspace_id=workspace_id, profile=profile, scopes=scopes, credential=credential
+            workspace_id=workspace_id,
+            profile=tenant.profile,
+            scopes=scopes,
+            credential=credential,
+            standing=tenant.standing,
+            limits=tenant.limits,
         )
 
-    async def _profile_of(self, workspace_id: str) -> Profile | None:
-        """Return a workspace's profile with its own event types, None for no such workspace."""
+    async def _tenant(self, workspace_id: str) -> Tenant | None:
+        """Return what is known of a workspace, None for one that does not exist."""
         workspace = await self._workspace(workspace_id)
         if workspace is None:
             return None
@@ -202,4 +228,5 @@ class Authenticator:
                 f"{workspace_id} has profile {workspace.profile!r}, which is not loaded: "
                 "set HOOKLANE_PROFILES_DIR as it was when the workspace was created"
             )
-        return profile.extended(workspace.type_names())
+        extended = profile.extended(workspace.type_names())
+        return Tenant(extended, workspace.standing, workspace.limits)

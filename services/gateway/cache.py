@@ -30,10 +30,13 @@ class Remembered(Generic[V]):
         self,
         look_up: Callable[[str], Awaitable[V | None]],
         now_ms: Callable[[], int],
+        *,
+        fresh_ms: int = FRESH_MS,
         entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._look_up = look_up
         self._now_ms = now_ms
+        self._fresh_ms = fresh_ms
         self._entries_max = entries_max
         self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()  # value, fresh until
 
@@ -56,7 +59,7 @@ class Remembered(Generic[V]):
         if found is None:
             self._entries.pop(key, None)
         else:
-            self._remember(key, found, FRESH_MS)
+            self._remember(key, found, self._fresh_ms)
         return found
 
     def _remember(self, key: str, value: V, for_ms: int) -> None:

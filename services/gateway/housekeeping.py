@@ -13,9 +13,10 @@ from typing import Final, Protocol
 import structlog
 
 from services.gateway import metrics
-from services.gateway.handlers import recovery
+from services.gateway.handlers import deletions, recovery
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
+from shared.models.deletions import Deletion
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job
 from shared.runtime import Runtime
@@ -23,6 +24,7 @@ from shared.runtime import Runtime
 SWEEP_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 JOB_STEP_EVERY_S: Final = 1.0  # a job's rate is what a step does
+DELETION_STEP_EVERY_S: Final = 0.1  # it leaves room for callers
 
 _log = structlog.get_logger("gateway")
 
@@ -71,6 +73,21 @@ async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> No
             _log.warning("job_waits", reason=str(error))
             job = None  # it is free again when our hold on it is over
         await _pause(stopping, JOB_STEP_EVERY_S)
+
+
+async def keep_deleting(stopping: asyncio.Event, ports: Ports, holder: str) -> None:
+    """Take up deletions of workspaces that nobody works at, and do them piece by piece."""
+    deletion: Deletion | None = None
+    while not stopping.is_set():
+        try:
+            if deletion is None:
+                deletion = await ports.deletions.claim(holder, ports.now_ms())
+            if deletion is not None:
+                deletion = await deletions.step(ports, deletion)
+        except HooklaneError as error:
+            _log.warning("deletion_waits", reason=str(error))
+            deletion = None  # it is free again when our hold on it is over
+        await _pause(stopping, LOOK_EVERY_S if deletion is None else DELETION_STEP_EVERY_S)
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

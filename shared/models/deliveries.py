@@ -33,7 +33,8 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     part of the log row's id, so it never changes. ``parks`` counts how often the record was put
     aside because its lane was full (no attempt was made then), until ``not_before_ms``.
     ``payload_format`` is what the body was rendered in: every attempt is sent and signed as that,
-    also if the endpoint asks for another one by then.
+    also if the endpoint asks for another one by then. ``workspace_revision`` is that of the
+    workspace, as ``revision`` is of the endpoint; 0 where nobody looked.
     """
 
     event_id: str
@@ -47,6 +48,7 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parks: int = 0
     not_before_ms: int = 0
     payload_format: PayloadFormat = "profile"
+    workspace_revision: int = 0
 
     @property
     def wait_until_ms(self) -> int:

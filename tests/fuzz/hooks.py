@@ -32,6 +32,8 @@ BEYOND_SCHEMA: Final = {
     "example": "its size as JSON",
     r"data(\..*)?|data_base64": "JSON that JavaScript can hold; one of both",
     "id|source|specversion|datacontenttype": "what CloudEvents and headers allow",
+    "profile": "one that the deployment has",
+    "scopes": "names of scopes",
 }
 """Fields and parameters, and what they must be besides what the document can say of them."""
 

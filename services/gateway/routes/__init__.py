@@ -11,6 +11,7 @@ from litestar.enums import HttpMethod
 from litestar.routes import HTTPRoute
 
 from services.gateway.guards import authorise
+from services.gateway.operators import operate
 from services.gateway.routes import (
     deliveries,
     endpoints,
@@ -19,15 +20,17 @@ from services.gateway.routes import (
     jobs,
     rejected,
     signing,
+    workspaces,
 )
 
 NATIVE = "/v1"
 XQR = "/api/v1"
 XQR_DEVELOPER = "/api/developer"
+OPERATOR = "/v1/operator"
 
 
 def api_routers() -> list[Router]:
-    """Return the routers of both faces, behind the guard."""
+    """Return the routers of both faces behind the guard, and the operator's behind its own."""
     common = [*endpoints.COMMON, *deliveries.COMMON]
     routers = [
         Router(
@@ -60,6 +63,7 @@ def api_routers() -> list[Router]:
             guards=[authorise],
             tags=["XQR"],
         ),
+        Router(path=OPERATOR, route_handlers=[*workspaces.OPERATOR], guards=[operate]),
     ]
     for router in routers:
         _forget_options(router)

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from tests.integration.gateway.belongings import belongings
-from tests.integration.gateway.conftest import Gateway, MakeTenant
+from tests.integration.gateway.conftest import OPERATOR_KEY, Gateway, MakeTenant
 from tests.integration.gateway.test_process import serving
 
 SECONDS: Final = int(os.environ.get("FUZZ_SECONDS", "40"))
@@ -42,6 +42,7 @@ async def test_the_document_is_true(
                 **os.environ,
                 "FUZZ_API_KEY": tenant.api_key,
                 "FUZZ_TOKEN": tenant.jwt,
+                "FUZZ_OPERATOR_KEY": OPERATOR_KEY,
                 "PYTHONPATH": str(FUZZ),
                 "SCHEMATHESIS_HOOKS": "hooks",
             },
@@ -51,7 +52,9 @@ async def test_the_document_is_true(
         )
         output, _ = await process.communicate()
     print(output.decode())
+    still = await gateway.client.get("/v1/webhooks", headers=tenant.key)
 
+    assert still.status_code == 200, "the operator's calls have hit what the others were tried on"
     assert process.returncode == 0, output.decode()
     generated = _COUNT.search(output)
     assert generated is not None

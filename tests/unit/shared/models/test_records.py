@@ -38,10 +38,10 @@ from shared.models.endpoints import (
 )
 
 META_EARLIER = DeliveryMeta("evt_1", "qr.scanned", "ws_1", 2, "event", 7, 1_000, 2_000, 1, 3_000)
-META = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents")
+META = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents", workspace_revision=5)
 META_GOLDEN = bytes.fromhex(
-    "9ba56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
-    "ab636c6f75646576656e7473"
+    "9ca56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
+    "ab636c6f75646576656e747305"
 )
 META_EARLIER_GOLDEN = bytes.fromhex(
     "9aa56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
