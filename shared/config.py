@@ -33,9 +33,7 @@ LOCAL_VARIABLES: Final = frozenset(
 )
 """Variables of ``make run`` (``deploy/local``); the services accept and ignore them."""
 
-_SECRET_FIELDS: Final = frozenset(
-    {"secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"}
-)
+_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"})
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]

@@ -20,7 +20,7 @@ from services.gateway import metrics
 from services.gateway.errors import TooLarge, TooMany
 from services.gateway.ports import Counters, Sink
 from shared.kafka.publisher import Position, Record
-from shared.models.errors import Misuse, Outage
+from shared.models.errors import Outage
 from shared.models.limits import WorkspaceLimits
 from shared.policy.quotas import (
     RULES,
@@ -86,7 +86,7 @@ class Limiter:
                 asked.append(held.purse)
                 if await self._spend(workspace_id, held, count):
                     spent.append(held.purse)
-        except Misuse:
+        except BaseException:
             give_back()
             raise
         finally:

@@ -157,9 +157,9 @@ async def test_a_gateway_that_stops_gives_back_what_it_has_not_spent(gateway: Ga
     await gateway.publish(limits, 3)
     assert list(gateway.counters.units.values()) == [10]
 
-    await gateway.limiter.stop()
-
-    assert list(gateway.counters.units.values()) == [3]
+    for _ in range(2):
+        await gateway.limiter.stop()
+        assert list(gateway.counters.units.values()) == [3]
 
 
 async def test_a_gateway_stops_though_mongodb_is_away(gateway: Gateway) -> None:
