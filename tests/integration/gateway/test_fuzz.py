@@ -43,6 +43,7 @@ async def test_the_document_is_true(
                 "FUZZ_API_KEY": tenant.api_key,
                 "FUZZ_TOKEN": tenant.jwt,
                 "FUZZ_OPERATOR_KEY": OPERATOR_KEY,
+                "FUZZ_WORKSPACE": tenant.id,
                 "PYTHONPATH": str(FUZZ),
                 "SCHEMATHESIS_HOOKS": "hooks",
             },
