@@ -33,7 +33,7 @@ LOCAL_VARIABLES: Final = frozenset(
 )
 """Variables of ``make run`` (``deploy/local``); the services accept and ignore them."""
 
-_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri"})
+_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"})
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwks_url: str = ""
     jwks_issuer: str = ""
     jwks_audience: str = ""
+    operator_key_sha256: str = ""  # of the operator's key, in hex; empty: nobody is the operator
 
     require_https: bool = True
     egress_allow: str = ""  # CIDR blocks that endpoints may resolve to although they are private

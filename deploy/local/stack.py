@@ -13,8 +13,9 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -37,6 +38,7 @@ from shared.topics import EVENTS
 GATEWAY_PORT: Final = 8080
 KAFKA_PORT: Final = 9092
 MONGO_PORT: Final = 27017
+OPERATOR_KEY: Final = "operator_key"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Stack:
         self._say = say
         self._supervisor = Supervisor(self._on_notice)
         self._accounts: Accounts = {}
+        self._operator_key = ""
         self.children: dict[str, Child] = {}
         self.gateway_url = ""
         self.env: dict[str, str] = {}
@@ -107,7 +110,9 @@ class Stack:
         )
         self.gateway_url = f"http://{ports.HOST}:{port}"
         bootstrap, uri, servers = self._servers()
-        self.env = _service_env(options, bootstrap, uri, port)
+        kept = _local_secrets(options.state_dir)
+        self._operator_key = kept.operator_key
+        self.env = _service_env(options, kept.env, bootstrap, uri, port)
         settings = _settings(self.env)
         services = make_services(options.counts, env=self.env, logs_dir=self._logs_dir)
         self.children = {child.name: child for child in (*servers, *services)}
@@ -139,6 +144,7 @@ class Stack:
             "events_topic": self.env.get("HOOKLANE_TOPIC_PREFIX", "") + EVENTS.name,
             "pids": self._supervisor.pids(),
             "workspaces": self._accounts,
+            OPERATOR_KEY: self._operator_key,
         }
 
     @property
@@ -187,7 +193,9 @@ def _settings(env: Mapping[str, str]) -> Settings:
         raise LocalError(str(error)) from error
 
 
-def _service_env(options: Options, bootstrap: str, uri: str, gateway_port: int) -> dict[str, str]:
+def _service_env(
+    options: Options, kept: Mapping[str, str], bootstrap: str, uri: str, gateway_port: int
+) -> dict[str, str]:
     """Return the services' settings: development's defaults, what was given, what is fixed."""
     development = {
         "HOOKLANE_REQUIRE_HTTPS": "false",
@@ -198,20 +206,31 @@ def _service_env(options: Options, bootstrap: str, uri: str, gateway_port: int) 
         "HOOKLANE_MONGO_URI": uri,
         "HOOKLANE_GATEWAY_PORT": str(gateway_port),
     }
-    return {**development, **_local_secrets(options.state_dir), **options.settings, **fixed}
+    return {**development, **kept, **options.settings, **fixed}
 
 
-def _local_secrets(state_dir: Path) -> dict[str, str]:
-    """Return this folder's key ring and token secret, made once."""
+class _Secrets(NamedTuple):
+    """What the services of a folder are told, and the operator's key, which they are not."""
+
+    env: Mapping[str, str]
+    operator_key: str
+
+
+def _local_secrets(state_dir: Path) -> _Secrets:
+    """Return this folder's key ring, token secret and operator's key, each made once."""
     path = state_dir / "secrets.json"
-    if not path.exists():
-        key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-        write_private(
-            path,
-            {
-                "HOOKLANE_SECRET_KEYS": f"local:{key}",
-                "HOOKLANE_JWT_SECRET": secrets.token_urlsafe(32),
-            },
-        )
-    content: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    kept: dict[str, str] = {}
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    fresh = {
+        "HOOKLANE_SECRET_KEYS": f"local:{key}",
+        "HOOKLANE_JWT_SECRET": secrets.token_urlsafe(32),
+        OPERATOR_KEY: secrets.token_urlsafe(32),
+    }
+    content = {**fresh, **kept}
+    if content != kept:
+        write_private(path, content)
+    operator_key = content.pop(OPERATOR_KEY)
+    digest = sha256(operator_key.encode()).hexdigest()
+    return _Secrets({**content, "HOOKLANE_OPERATOR_KEY_SHA256": digest}, operator_key)

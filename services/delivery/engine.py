@@ -34,7 +34,7 @@ from shared.models.deliveries import (
     DeliveryMeta,
     meta_of,
 )
-from shared.models.endpoints import EndpointState
+from shared.models.endpoints import EndpointState, WorkspaceState
 from shared.topics import Tiers, duration_ms
 
 PARK_DELAYS_MS: Final = tuple(duration_ms(text) for text in ("5s", "30s", "1m", "5m"))
@@ -65,9 +65,10 @@ class Sender(Protocol):
 
 
 class View(Protocol):
-    """The endpoints as this worker knows them, and how to bring that up to date."""
+    """The endpoints as this worker knows them, and whose they are."""
 
     endpoints: dict[str, EndpointState]
+    workspaces: dict[str, WorkspaceState]
 
 
 class Barrier(Protocol):
@@ -177,7 +178,10 @@ class Engine:
 
     def _is_ahead_of_view(self, origin: Origin) -> bool:
         endpoint = self._view.endpoints.get(origin.endpoint_id)
-        return endpoint is None or endpoint.revision < origin.meta.revision
+        if endpoint is None or endpoint.revision < origin.meta.revision:
+            return True
+        workspace = self._view.workspaces.get(origin.meta.workspace_id)
+        return workspace is not None and workspace.revision < origin.meta.workspace_revision
 
     def _take_one(
         self, arrival: Arrival, origin: Origin | None, now_ms: int, steady_ms: float
@@ -202,11 +206,29 @@ class Engine:
         self.open_records += 1
         self.open_bytes += delivery.size
         endpoint = self._view.endpoints.get(origin.endpoint_id)
-        reason = _obstacle(endpoint, origin.meta)
+        reason = self._obstacle(endpoint, origin.meta)
         if endpoint is None or reason is not None:
             self._discard(delivery, reason or "endpoint_deleted", now_ms)
         else:
             self._enter_lane(delivery, endpoint, now_ms, steady_ms)
+
+    def _obstacle(self, endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
+        """Return why nothing is to be sent, None where it is.
+
+        A ping tests whatever can be tested.
+        """
+        if endpoint is None:
+            return "endpoint_deleted"
+        if meta.trigger == TRIGGER_PING:
+            return None
+        workspace = self._view.workspaces.get(endpoint.workspace_id)
+        if workspace is not None and workspace.suspended:
+            return "workspace_suspended"
+        if not endpoint.active:
+            return "endpoint_disabled"
+        if endpoint.paused_ms is not None:
+            return "endpoint_paused"
+        return RETRY_DISCARDED if meta.attempt > 1 and _is_unwanted(endpoint, meta) else None
 
     def _enter_lane(
         self, delivery: Delivery, endpoint: EndpointState, now_ms: int, steady_ms: float
@@ -261,7 +283,7 @@ class Engine:
     def _start(self, lane: Lane[Delivery], delivery: Delivery) -> None:
         """Send, unless the endpoint was disabled, deleted or spoilt while the delivery waited."""
         endpoint = self._view.endpoints.get(lane.key)
-        reason = _obstacle(endpoint, delivery.origin.meta)
+        reason = self._obstacle(endpoint, delivery.origin.meta)
         if endpoint is None or reason is not None:
             self._lanes.released(lane)
             self._discard(delivery, reason or "endpoint_deleted", _now_ms())
@@ -380,19 +402,6 @@ class Engine:
         return self._outbox.busy or any(
             delivery.partition in partitions for delivery in self._sending.values()
         )
-
-
-def _obstacle(endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
-    """Return why nothing is to be sent, None where it is; a ping tests whatever can be tested."""
-    if endpoint is None:
-        return "endpoint_deleted"
-    if meta.trigger == TRIGGER_PING:
-        return None
-    if not endpoint.active:
-        return "endpoint_disabled"
-    if endpoint.paused_ms is not None:
-        return "endpoint_paused"
-    return RETRY_DISCARDED if meta.attempt > 1 and _is_unwanted(endpoint, meta) else None
 
 
 def _is_unwanted(endpoint: EndpointState, meta: DeliveryMeta) -> bool:

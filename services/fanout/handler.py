@@ -118,6 +118,7 @@ class Planner:
         headers: _Headers = {}
         kept = {current: (body, headers)}
         follows = []
+        workspace = self._registry.workspaces[event.workspace_id]
         for endpoint in self._registry.match(event.workspace_id, event_type, event):
             if endpoint.payload_format != current:
                 current = endpoint.payload_format
@@ -126,7 +127,8 @@ class Planner:
                 body, headers = kept[current]
             revision = endpoint.revision
             if revision not in headers:
-                headers[revision] = ((META_HEADER, _meta(event, event_type, endpoint)),)
+                meta = _meta(event, event_type, endpoint, workspace.revision)
+                headers[revision] = ((META_HEADER, meta),)
             follows.append(
                 Record(self._deliveries_topic, endpoint.id.encode(), body, headers[revision])
             )
@@ -190,7 +192,7 @@ def _is_ours(record: ConsumerRecord[bytes, bytes]) -> bool:
     return any(name == OPERATIONAL_HEADER for name, _ in record.headers)
 
 
-def _meta(event: Event, event_type: str, endpoint: EndpointState) -> bytes:
+def _meta(event: Event, event_type: str, endpoint: EndpointState, workspace_revision: int) -> bytes:
     return encode_meta(
         DeliveryMeta(
             event_id=event.id,
@@ -202,6 +204,7 @@ def _meta(event: Event, event_type: str, endpoint: EndpointState) -> bytes:
             accepted_ms=event.accepted_ms,
             due_ms=event.accepted_ms,
             payload_format=endpoint.payload_format,
+            workspace_revision=workspace_revision,
         )
     )
 

@@ -7,10 +7,12 @@ from typing import Final
 from litestar import Litestar
 from litestar.datastructures import State
 
+from services.gateway.admission import tell_limits
 from services.gateway.auditing import settle
 from services.gateway.auth import Authenticator
 from services.gateway.errors import on_error
 from services.gateway.idempotency import Once
+from services.gateway.limiter import Limiter
 from services.gateway.openapi import openapi_config
 from services.gateway.openapi_structs import StructSchemas
 from services.gateway.ports import Ports
@@ -31,15 +33,16 @@ def create_app(
     checks: Checks,
     public_url: str = "",
     proxies: Networks = (),
+    operator_key_sha256: str = "",
 ) -> Litestar:
-    """Return the application over these ports."""
+    """Return the application over these ports; ``state.limiter`` is to be stopped after it."""
     once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
     return Litestar(
         route_handlers=[*api_routers(), public_keys, *OPERATORS],
         request_class=ApiRequest,
         request_max_body_size=REQUEST_BYTES_MAX,
         exception_handlers={Exception: on_error},
-        before_send=[settle],
+        before_send=[settle, tell_limits],
         openapi_config=openapi_config(public_url),
         plugins=[StructSchemas()],
         logging_config=None,
@@ -50,6 +53,8 @@ def create_app(
                 "checks": checks,
                 "once": once,
                 "proxies": proxies,
+                "limiter": Limiter(ports.counters, ports.now_ms),
+                "operator_key_sha256": operator_key_sha256,
             }
         ),
     )

@@ -98,7 +98,12 @@ _SHOWN: Final[Mapping[type, Mapping[str, Shown]]] = {
         "since_ms": Shown("since", _time),
         "until_ms": Shown("until", _time),
     },
-    Workspace: _plain("retention_days"),
+    Workspace: {
+        **_plain("name", "retention_days"),
+        "limits": Shown("limits", msgspec.to_builtins),
+        "suspended_ms": Shown("suspended_at", _time),
+        "deleting_ms": Shown("deleting_since", _time),
+    },
     Rejected: {**_plain("state", "event_id"), "value": Shown("value", None)},
 }
 """Which fields of a record an entry may name. What is not here is our own book-keeping."""

@@ -34,7 +34,8 @@ from services.gateway.ports import Ports
 from services.gateway.uses import Uses
 from shared.models.audit import Actor
 from shared.models.errors import Forbidden, Unauthorised
-from shared.models.management import ApiKey
+from shared.models.limits import NO_LIMITS, WorkspaceLimits
+from shared.models.management import ApiKey, WorkspaceStanding
 from shared.models.times import iso_ms
 from shared.profiles.profile import Profile
 
@@ -84,6 +85,9 @@ KEY_HINT_LENGTH: Final = 8
 KEY_FRESH_MS: Final = 60_000
 """For how long a gateway takes a key as it has seen it; a look-up a minute costs nothing."""
 
+TENANT_FRESH_MS: Final = 10_000
+"""How long after a suspension or a change of limits a gateway may not know of it yet."""
+
 SUBJECT_LENGTH_MAX: Final = 128
 JWT_ALGORITHM: Final = "HS256"
 JWT_SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: at least as long as the hash
@@ -100,6 +104,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     credential: Credential
     actor: Actor = Actor(kind="token")
     trail: Trail = msgspec.field(default_factory=Trail)
+    standing: WorkspaceStanding = "active"
+    limits: WorkspaceLimits = NO_LIMITS
 
     def require(self, scope: str) -> None:
         """Raise Forbidden unless the credential has ``scope``."""
@@ -108,6 +114,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(
                 f"this {kind} lacks the scope {scope!r} ({SCOPES[scope]}); use one that has it"
             )
+
+
+class Tenant(msgspec.Struct, frozen=True):
+    """What a caller's workspace makes of it: its profile with its own event types, its limits."""
+
+    profile: Profile
+    standing: WorkspaceStanding
+    limits: WorkspaceLimits
 
 
 class JwtPolicy(msgspec.Struct, frozen=True):
@@ -160,6 +174,18 @@ def issue_jwt(
     if scopes is not None:
         claims["scope"] = " ".join(scopes)
     return jwt.encode(claims, policy.secret, algorithm=JWT_ALGORITHM)
+
+
+def bearer_of(authorization: str | None) -> str:
+    """Return the credential in an ``Authorization`` header; raises Unauthorised."""
+    if authorization is None:
+        raise Unauthorised(
+            "this call needs a credential: send Authorization: Bearer <API key or token>"
+        )
+    matched = _BEARER.match(authorization)
+    if matched is None:
+        raise Unauthorised("the Authorization header must be: Bearer <API key or token>")
+    return matched[1]
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -245,21 +271,16 @@ class Authenticator:
         )
         self.uses = Uses(ports.api_keys)
         self._workspace = ports.workspaces.get
-        self._tenants: Remembered[Profile] = Remembered(self._profile_of, ports.now_ms)
+        self._tenants: Remembered[Tenant] = Remembered(
+            self._tenant, ports.now_ms, fresh_ms=TENANT_FRESH_MS
+        )
 
     async def caller(self, authorization: str | None, *, anew: bool = False) -> Caller:
         """Return who calls. Raises Unauthorised, and Outage when it cannot be looked up.
 
         ``anew``: with the key and the workspace's event types as they are at this moment.
         """
-        if authorization is None:
-            raise Unauthorised(
-                "this call needs a credential: send Authorization: Bearer <API key or token>"
-            )
-        matched = _BEARER.match(authorization)
-        if matched is None:
-            raise Unauthorised("the Authorization header must be: Bearer <API key or token>")
-        token = matched[1]
+        token = bearer_of(authorization)
         if token.startswith(KEY_PREFIX):
             return await self._by_key(token, anew=anew)
         return await self._by_jwt(token, anew=anew)
@@ -294,8 +315,8 @@ class Authenticator:
 
     async def renewed(self, caller: Caller) -> Caller:
         """Return the caller with the workspace's event types of this moment, where known."""
-        profile = await self._tenants.get(caller.workspace_id, anew=True)
-        return caller if profile is None else msgspec.structs.replace(caller, profile=profile)
+        tenant = await self._tenants.get(caller.workspace_id, anew=True)
+        return caller if tenant is None else msgspec.structs.replace(caller, profile=tenant.profile)
 
     async def _caller(
         self,
@@ -306,19 +327,21 @@ class Authenticator:
         *,
         anew: bool,
     ) -> Caller:
-        profile = await self._tenants.get(workspace_id, anew=anew)
-        if profile is None:
+        tenant = await self._tenants.get(workspace_id, anew=anew)
+        if tenant is None:
             raise Unauthorised("the credential's workspace does not exist")
         return Caller(
             workspace_id=workspace_id,
-            profile=profile,
+            profile=tenant.profile,
             scopes=scopes,
             credential=credential,
             actor=actor,
+            standing=tenant.standing,
+            limits=tenant.limits,
         )
 
-    async def _profile_of(self, workspace_id: str) -> Profile | None:
-        """Return a workspace's profile with its own event types, None for no such workspace."""
+    async def _tenant(self, workspace_id: str) -> Tenant | None:
+        """Return what is known of a workspace, None for one that does not exist."""
         workspace = await self._workspace(workspace_id)
         if workspace is None:
             return None
@@ -328,7 +351,8 @@ class Authenticator:
                 f"{workspace_id} has profile {workspace.profile!r}, which is not loaded: "
                 "set HOOKLANE_PROFILES_DIR as it was when the workspace was created"
             )
-        return profile.extended(workspace.type_names())
+        extended = profile.extended(workspace.type_names())
+        return Tenant(extended, workspace.standing, workspace.limits)
 
 
 def _ended(key: ApiKey, ended_ms: int) -> str:

@@ -21,14 +21,17 @@ def encode_cursor(identifier: str) -> str:
     return base64.urlsafe_b64encode(identifier.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, prefix: str) -> str:
-    """Return the id in a cursor for ids of ``prefix``; raises Invalid, with the fix."""
+def decode_cursor(cursor: str, prefix: str, shape: re.Pattern[str] = _ID) -> str:
+    """Return the id in a cursor for ids of ``prefix``; raises Invalid, with the fix.
+
+    ``shape`` is that of ids that people may have chosen.
+    """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         identifier = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         identifier = ""
-    if _ID.fullmatch(identifier) is None or not identifier.startswith(f"{prefix}_"):
+    if shape.fullmatch(identifier) is None or not identifier.startswith(f"{prefix}_"):
         raise Invalid(
             "cursor is not one of this list; use next_cursor of the page before", field="cursor"
         )

@@ -18,7 +18,15 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from shared.models.errors import HooklaneError, Invalid, Misuse, Outage, Poison, Unauthorised
+from shared.models.errors import (
+    Forbidden,
+    HooklaneError,
+    Invalid,
+    Misuse,
+    Outage,
+    Poison,
+    Unauthorised,
+)
 
 PROBLEM_JSON: Final = "application/problem+json"
 PROBLEM_TYPE: Final = "urn:hooklane:problem:"
@@ -46,13 +54,14 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of every error answer (RFC 9457)."""
+    """The body of every error answer (RFC 9457). ``limit`` is that of the workspace in the way."""
 
     type: str
     title: str
     status: int
     detail: str
     errors: tuple[FieldError, ...] = ()
+    limit: str = ""
 
 
 class InvalidFields(Invalid):
@@ -84,6 +93,35 @@ class TooLarge(Misuse):
     status = 413
 
 
+class Suspended(Forbidden):
+    """The operator has suspended the workspace, or is deleting it."""
+
+    code = "workspace_suspended"
+
+
+class TooMany(Misuse):
+    """The workspace has used up one of its limits for now; ``limit`` is its name."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, detail: str, *, limit: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class LimitReached(Misuse):
+    """The workspace has as many of something as its limits allow; ``limit`` is the limit's name."""
+
+    code = "limit_reached"
+    status = 403
+
+    def __init__(self, detail: str, *, limit: str) -> None:
+        super().__init__(detail)
+        self.limit = limit
+
+
 class TooSlow(Misuse):
     """The body did not arrive in time."""
 
@@ -95,7 +133,9 @@ def problem_of(error: Exception) -> Problem:
     """Return what a caller is told about ``error``."""
     if isinstance(error, Misuse | Poison):
         detail = error.reason if isinstance(error, Poison) else error.detail
-        return _problem(error.status, error.code, detail, _field_errors(error, detail))
+        problem = _problem(error.status, error.code, detail, _field_errors(error, detail))
+        limit = error.limit if isinstance(error, TooMany | LimitReached) else ""
+        return msgspec.structs.replace(problem, limit=limit)
     if isinstance(error, Outage):
         detail = f"{error}; try again in {RETRY_AFTER_S} seconds"
         return _problem(error.status, error.code, detail)
@@ -196,6 +236,8 @@ def _headers(error: Exception, request: Request[Any, Any, Any]) -> dict[str, str
         return {"WWW-Authenticate": f'Bearer realm="hooklane"{failed}'}
     if isinstance(error, Outage):
         return {"Retry-After": str(RETRY_AFTER_S)}
+    if isinstance(error, TooMany):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, HTTPException):
         return dict(error.headers or {})
     return {}

@@ -12,6 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 
+from services.gateway.admission import admit
 from services.gateway.auth import MANAGING, Authenticator
 from services.gateway.errors import InvalidFields, unknown_names
 from shared.models.errors import Forbidden
@@ -40,7 +41,14 @@ async def authorise(
             "this call needs a token (JWT) of the dashboard; an API key is for /v1 and /api/v1"
         )
     caller.require(opt[SCOPE])
-    errors = unknown_names(connection.query_params, opt.get(QUERY, ()), "query parameter")
+    await admit(connection, caller, opt[SCOPE])
+    check_query(connection, handler)
+    connection.scope["auth"] = caller
+
+
+def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Raise InvalidFields for a query parameter that the route does not have."""
+    known = handler.opt.get(QUERY, ())
+    errors = unknown_names(connection.query_params, known, "query parameter")
     if errors:
         raise InvalidFields(errors)
-    connection.scope["auth"] = caller

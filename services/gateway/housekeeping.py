@@ -15,10 +15,11 @@ from typing import Final, Protocol
 import structlog
 
 from services.gateway import metrics
-from services.gateway.handlers import jobs
+from services.gateway.handlers import deletions, jobs
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
 from services.gateway.uses import Uses
+from shared.models.deletions import Deletion
 from shared.models.errors import HooklaneError
 from shared.models.jobs import Job
 from shared.runtime import Runtime
@@ -29,6 +30,7 @@ JOB_LOOK_EVERY_S: Final = 0.5
 JOB_TURN_S: Final = 10.0
 JOBS_AT_ONCE: Final = 8
 NOTE_EVERY_S: Final = 60.0
+DELETION_STEP_EVERY_S: Final = 0.1  # it leaves room for callers
 
 _log = structlog.get_logger("gateway")
 
@@ -120,6 +122,21 @@ async def keep_noting(stopping: asyncio.Event, uses: Uses) -> None:
             await uses.flush()
         except HooklaneError as error:
             _log.warning("uses_wait", reason=str(error))
+
+
+async def keep_deleting(stopping: asyncio.Event, ports: Ports, holder: str) -> None:
+    """Take up deletions of workspaces that nobody works at, and do them piece by piece."""
+    deletion: Deletion | None = None
+    while not stopping.is_set():
+        try:
+            if deletion is None:
+                deletion = await ports.deletions.claim(holder, ports.now_ms())
+            if deletion is not None:
+                deletion = await deletions.step(ports, deletion)
+        except HooklaneError as error:
+            _log.warning("deletion_waits", reason=str(error))
+            deletion = None  # it is free again when our hold on it is over
+        await _pause(stopping, LOOK_EVERY_S if deletion is None else DELETION_STEP_EVERY_S)
 
 
 async def keep_reporting(runtime: Runtime, checks: Checks) -> None:

@@ -24,6 +24,17 @@ REPUBLISHED: Final = Counter(
     "Endpoint and workspace states that the sweeper published for a writer that had stopped",
 )
 
+LIMITED: Final = Counter(
+    "hooklane_gateway_limited_total",
+    "Requests refused because a limit of their workspace is used up, by limit",
+    labelnames=("limit",),
+)
+LIMITS_OPEN: Final = Counter(
+    "hooklane_gateway_limits_open_total",
+    "Requests let pass uncounted because MongoDB could not be asked about a limit, by limit",
+    labelnames=("limit",),
+)
+
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _NO_ROUTE: Final = "(none)"
 

@@ -35,18 +35,20 @@ PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
 _ERRORS: Final = {
     400: "The request is wrong; `errors` names each field and its fix.",
     401: "No credential, or one that is not valid.",
-    403: "The credential may not do this.",
+    403: "The credential, or the workspace, may not do this.",
     404: "The workspace has no such thing.",
     408: "The body did not arrive in time.",
     409: "The state of the thing, or an `Idempotency-Key` that was used, does not allow it.",
-    412: "The webhook's ETag is not the one in `If-Match`: somebody has changed it meanwhile.",
+    412: "The ETag is not the one in `If-Match`: somebody has changed it meanwhile.",
     413: "The request is too large.",
     415: "The Content-Type is not one that this call reads.",
     422: "The event cannot be delivered as it is; the reason is that of `events.rejected`.",
+    429: "A limit of the workspace is used up; `limit` names it, `Retry-After` says for how long.",
     503: "A dependency does not answer; try again after `Retry-After` seconds.",
 }
 
-_COMMON_ERRORS: Final = (400, 401, 403, 503)
+_COMMON_ERRORS: Final = (400, 401, 403, 429, 503)
+_OPERATOR_ERRORS: Final = (400, 401, 503)
 
 _DESCRIPTION: Final = """\
 Hooklane delivers webhooks: publish an event, and every webhook that subscribed to its type gets it,
@@ -129,6 +131,11 @@ def errors(*more: int) -> dict[int, ResponseSpec]:
     A route that reads a body (so 413 is among them) may find it too slow, also.
     """
     return _problems(*_COMMON_ERRORS, *more, *((408,) if 413 in more else ()))
+
+
+def operator_errors(*more: int) -> dict[int, ResponseSpec]:
+    """Return the error answers of a route of the operator's."""
+    return _problems(*_OPERATOR_ERRORS, *more, *((408,) if 413 in more else ()))
 
 
 def public_errors(*more: int) -> dict[int, ResponseSpec]:
@@ -219,6 +226,7 @@ def openapi_config(public_url: str) -> OpenAPIConfig:
             security_schemes={
                 "apiKey": _bearer("An API key, `hk_…`.", None),
                 "token": _bearer("A token of the dashboard, or of an identity provider.", "JWT"),
+                "operator": _bearer("The operator's key.", None),
             }
         ),
         render_plugins=[JsonRenderPlugin(path="/")],

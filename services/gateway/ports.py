@@ -16,6 +16,7 @@ from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt
 from shared.models.audit import ALL_ENTRIES, Entry, EntryFilter
 from shared.models.claims import Answer, Claim
+from shared.models.deletions import Deletion
 from shared.models.deliveries import DeliveryMeta
 from shared.models.erasures import Erasure
 from shared.models.errors import HooklaneError
@@ -53,6 +54,49 @@ class Workspaces(Protocol):
 
     async def set_retention(self, workspace_id: str, days: int | None) -> Workspace | None:
         """Store how long its log is kept, None for as long as the deployment does."""
+
+    async def page(self, *, limit: int, before: str | None = None) -> list[Workspace]:
+        """Return up to ``limit`` workspaces, by id from the highest, below the id ``before``."""
+
+    async def replace(self, workspace: Workspace) -> Workspace | None:
+        """Store what the operator decides if the stored one has its revision, else return None."""
+
+    async def delete(self, workspace_id: str) -> None:
+        """Delete a workspace, or go on with that."""
+
+
+class Counters(Protocol):
+    """What workspaces have used of their limits."""
+
+    async def take(
+        self, workspace_id: str, limit: str, *, start_ms: int, end_ms: int, units: int, quota: int
+    ) -> int:
+        """Count ``units`` more in a window; returns the count with all of them."""
+
+    async def give_back(self, workspace_id: str, limit: str, *, start_ms: int, units: int) -> None:
+        """Count ``units`` less."""
+
+
+class Deletions(Protocol):
+    """Deletions of workspaces, and of what belongs to one."""
+
+    async def add(self, deletion: Deletion) -> Deletion:
+        """Store a new one; returns the one that stands, which may be from before."""
+
+    async def get(self, workspace_id: str) -> Deletion | None:
+        """Return the deletion of a workspace."""
+
+    async def claim(self, holder: str, now_ms: int) -> Deletion | None:
+        """Return one that is to be worked at, held by ``holder`` from now on."""
+
+    async def save(self, deletion: Deletion) -> bool:
+        """Store how far it is; returns False when its holder was overtaken."""
+
+    async def purge(self, kind: str, workspace_id: str) -> int:
+        """Delete some things of a kind; returns how many, 0 when none is left."""
+
+    async def purge_health(self, endpoint_ids: Collection[str]) -> None:
+        """Delete what is counted of these endpoints."""
 
 
 class ApiKeys(Protocol):
@@ -115,6 +159,9 @@ class Endpoints(Protocol):
         chosen: EndpointFilter = ALL_ENDPOINTS,
     ) -> list[Endpoint]:
         """Return up to ``limit`` endpoints, newest first, older than ``before``."""
+
+    async def count(self, workspace_id: str) -> int:
+        """Return how many endpoints a workspace has."""
 
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:
         """Store ``endpoint`` if the stored one still has its revision, else return None."""
@@ -394,6 +441,9 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     health: Health
     claims: Claims
     jobs: Jobs
+    counters: Counters
+    deletions: Deletions
+    deletion_kinds: tuple[str, ...]
     rejected: RejectedEvents
     erasures: Erasures
     bodies: Bodies

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,8 +22,15 @@ from services.gateway.delivery_settings import Limits
 from services.gateway.gathering import Gatherer
 from services.gateway.guarded import GuardedBodies
 from services.gateway.handlers.endpoints import PUBLISH_TIMEOUT_MS
-from services.gateway.housekeeping import keep_noting, keep_reporting, keep_swept, keep_working
+from services.gateway.housekeeping import (
+    keep_deleting,
+    keep_noting,
+    keep_reporting,
+    keep_swept,
+    keep_working,
+)
 from services.gateway.jwks import FETCH_BYTES_MAX, FETCH_TIMEOUT_S, Provider, check_url
+from services.gateway.limiter import Limiter
 from services.gateway.metrics import Measured
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
@@ -35,11 +43,14 @@ from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
 from shared.signing.keyring import Keyring
+from shared.storage.mongo import counters, deletions, indexes
 from shared.storage.mongo.api_keys import ApiKeyStore
 from shared.storage.mongo.attempts import AttemptLog
 from shared.storage.mongo.audit import AuditStore
 from shared.storage.mongo.claims import ClaimStore
 from shared.storage.mongo.client import Mongo
+from shared.storage.mongo.counters import CounterStore
+from shared.storage.mongo.deletions import DeletionStore
 from shared.storage.mongo.endpoints import EndpointStore
 from shared.storage.mongo.erasures import ErasureStore
 from shared.storage.mongo.health import HealthStore
@@ -53,6 +64,8 @@ from shared.topics import DELIVERIES, ENDPOINTS, EVENTS
 
 SERVICE: Final = "gateway"
 HOLDER_BYTES: Final = 12
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+ALL_INDEXES: Final = (*indexes.INDEXES, *counters.INDEXES, *deletions.INDEXES)
 
 
 class Parts(NamedTuple):
@@ -78,17 +91,19 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             checks=checks,
             public_url=settings.public_url,
             proxies=settings.proxy_networks,
+            operator_key_sha256=operator_digest(settings),
         )
+        limiter: Limiter = app.state.limiter
+        holder = os.urandom(HOLDER_BYTES).hex()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_reporting(runtime, checks))
             tasks.create_task(keep_noting(runtime.stopping, authenticator.uses))
-            tasks.create_task(
-                keep_working(runtime.stopping, parts.ports, os.urandom(HOLDER_BYTES).hex())
-            )
+            tasks.create_task(keep_working(runtime.stopping, parts.ports, holder))
+            tasks.create_task(keep_deleting(runtime.stopping, parts.ports, holder))
             tasks.create_task(
                 keep_swept(
                     runtime.stopping,
-                    prepare=lambda: ensure_indexes(parts.mongo),
+                    prepare=lambda: ensure_indexes(parts.mongo, ALL_INDEXES),
                     stores=parts.stores,
                 )
             )
@@ -99,6 +114,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
                 stopping=runtime.stopping,
                 drain_timeout_ms=settings.drain_timeout_ms,
             )
+        await limiter.stop()
 
 
 @asynccontextmanager
@@ -141,6 +157,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         health=HealthStore(mongo),
         claims=ClaimStore(mongo),
         jobs=JobStore(mongo, retention_days=settings.log_retention_days),
+        counters=CounterStore(mongo),
+        deletions=DeletionStore(mongo, retention_days=settings.log_retention_days),
+        deletion_kinds=tuple(deletions.KINDS),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
         erasures=erasures,
         bodies=GuardedBodies(reader, erasures),
@@ -182,6 +201,20 @@ def _keyring(settings: Settings) -> Keyring:
         return Keyring.parse(settings.secret_keys)
     except ValueError as error:
         raise ConfigError(f"HOOKLANE_SECRET_KEYS: {error}") from None
+
+
+def operator_digest(settings: Settings) -> str:
+    """Return the SHA-256 of the operator's key, empty for none.
+
+    Raises ConfigError for what is none, without showing it: it may be the key itself.
+    """
+    digest = settings.operator_key_sha256.lower()
+    if digest and _SHA256.fullmatch(digest) is None:
+        raise ConfigError(
+            "HOOKLANE_OPERATOR_KEY_SHA256 is not 64 hex digits: set the SHA-256 of the operator's "
+            "key, not the key; without one nobody is the operator"
+        )
+    return digest
 
 
 def _jwt_policy(settings: Settings) -> JwtPolicy:

@@ -35,7 +35,8 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     aside because its lane was full (no attempt was made then), until ``not_before_ms``.
     ``payload_format`` is what the body was rendered in: every attempt is sent and signed as that,
     also if the endpoint asks for another one by then. ``failed_ms`` is when the attempt before this
-    one ended; 0 for a first one.
+    one ended; 0 for a first one. ``workspace_revision`` is that of the workspace, as ``revision``
+    is of the endpoint; 0 where nobody looked.
     """
 
     event_id: str
@@ -50,6 +51,7 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     not_before_ms: int = 0
     payload_format: PayloadFormat = "profile"
     failed_ms: int = 0
+    workspace_revision: int = 0
 
     @property
     def wait_until_ms(self) -> int:

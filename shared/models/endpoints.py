@@ -35,13 +35,17 @@ class TypeNames(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A workspace (tenant). ``revision`` grows with each change."""
+    """A workspace (tenant). ``revision`` grows with each change.
+
+    Nothing is sent for a ``suspended`` one: what becomes due is discarded with that reason.
+    """
 
     id: str
     profile: str
     name: str = ""
     revision: int = 1
     types: tuple[TypeNames, ...] = ()
+    suspended: bool = False
 
 
 class EarlierSecret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,8 +17,10 @@ from shared.models.endpoints import (
     TypeNames,
     WorkspaceState,
 )
+from shared.models.limits import NO_LIMITS, WorkspaceLimits
 
 EndpointStatus = Literal["active", "paused", "disabled"]
+WorkspaceStanding = Literal["active", "suspended", "deleting"]
 
 
 class OwnType(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant. Its profile never changes: endpoints and receivers rely on it.
 
     ``retention_days`` is how long its delivery log is kept, None as long as the deployment does.
+    ``suspended_ms`` is since when nothing is taken from it and nothing sent for it, because the
+    operator wants that; ``deleting_ms`` since when it is being deleted, which suspends it too.
     """
 
     id: str
@@ -49,6 +53,17 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
     types: tuple[OwnType, ...] = ()
     retention_days: int | None = None
+    updated_ms: int | None = None
+    limits: WorkspaceLimits = NO_LIMITS
+    suspended_ms: int | None = None
+    deleting_ms: int | None = None
+
+    @property
+    def standing(self) -> WorkspaceStanding:
+        """Return whether it takes part."""
+        if self.deleting_ms is not None:
+            return "deleting"
+        return "active" if self.suspended_ms is None else "suspended"
 
     def type_names(self) -> tuple[TypeNames, ...]:
         """Return what matching needs of the workspace's own event types."""
@@ -64,6 +79,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
             name=self.name,
             revision=self.revision,
             types=self.type_names(),
+            suspended=self.standing != "active",
         )
 
 

@@ -156,6 +156,7 @@ OWN_TYPES: Final = WorkspaceState(
         TypeNames("order.lost", archived=True),
     ),
 )
+SUSPENDED: Final = msgspec.structs.replace(OWN_TYPES, revision=4, suspended=True)
 META: Final = DeliveryMeta(
     event_id="evt_abc123xyz",
     event_type="qr.scanned",
@@ -170,6 +171,7 @@ META: Final = DeliveryMeta(
 )
 FORMATTED: Final = msgspec.structs.replace(META, payload_format="cloudevents")
 RETRIED: Final = msgspec.structs.replace(FORMATTED, failed_ms=1_773_568_860_000)
+OWNED: Final = msgspec.structs.replace(RETRIED, workspace_revision=4)
 
 CASES: Final = (
     Case("attempt-answered.v1.json", ANSWERED, decode_attempt, attempts.encode_attempt),
@@ -218,6 +220,12 @@ CASES: Final = (
         endpoints.encode_state,
     ),
     Case(
+        "workspace.v3.json",
+        SUSPENDED,
+        lambda value: endpoints.decode_state(SUSPENDED.id, value),
+        endpoints.encode_state,
+    ),
+    Case(
         "delivery-meta.v1.msgpack",
         META,
         deliveries.decode_meta,
@@ -231,7 +239,14 @@ CASES: Final = (
         deliveries.encode_meta,
         current=False,
     ),
-    Case("delivery-meta.v3.msgpack", RETRIED, deliveries.decode_meta, deliveries.encode_meta),
+    Case(
+        "delivery-meta.v3.msgpack",
+        RETRIED,
+        deliveries.decode_meta,
+        deliveries.encode_meta,
+        current=False,
+    ),
+    Case("delivery-meta.v4.msgpack", OWNED, deliveries.decode_meta, deliveries.encode_meta),
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 json_cases = pytest.mark.parametrize(
@@ -293,18 +308,18 @@ def test_a_json_record_of_an_earlier_release_gets_the_defaults_of_what_is_new(ca
 
 
 def test_metadata_of_a_later_release_is_read_without_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v3.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v4.msgpack"))
 
-    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == RETRIED
+    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == OWNED
 
 
 def test_metadata_of_an_earlier_release_gets_the_defaults_of_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v3.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v4.msgpack"))
     defaults = _defaults(DeliveryMeta)
 
     earlier = deliveries.decode_meta(msgspec.msgpack.encode(fields[: -len(defaults)]))
 
-    assert earlier == msgspec.structs.replace(RETRIED, **defaults)
+    assert earlier == msgspec.structs.replace(OWNED, **defaults)
 
 
 def test_the_journal_reads_its_part_of_an_attempt() -> None:

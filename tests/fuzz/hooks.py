@@ -35,6 +35,8 @@ BEYOND_SCHEMA: Final = {
     "expires_at": "a time to come",
     r"data(\..*)?|data_base64": "JSON that JavaScript can hold; one of both",
     "id|source|specversion|datacontenttype": "what CloudEvents and headers allow",
+    "profile": "one that the deployment has",
+    "scopes": "names of scopes",
 }
 """Fields and parameters, and what they must be besides what the document can say of them."""
 
@@ -45,9 +47,14 @@ _FRACTION: Final = re.compile(r"expected `int( \| null)?`, got `float`")
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Leave alone the API key that the run itself calls with: it would be rotated, or revoked."""
-    if (case.path_parameters or {}).get("key_id") == os.environ["FUZZ_KEY_ID"]:
-        case.path_parameters["key_id"] = "key_of_the_run"
+    """Spare what the run itself needs: its API key, which it could rotate or revoke, and the
+    workspace that everything is tried on, which the operator could suspend or delete.
+    """
+    parameters = case.path_parameters or {}
+    if parameters.get("key_id") == os.environ["FUZZ_KEY_ID"]:
+        parameters["key_id"] = "key_of_the_run"
+    if parameters.get("workspace_id") == os.environ["FUZZ_WORKSPACE"]:
+        parameters["workspace_id"] = "ws_nobody"
 
 
 @schemathesis.check

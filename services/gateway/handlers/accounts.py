@@ -11,26 +11,40 @@ from services.gateway import auth
 from services.gateway.auth import JwtPolicy
 from services.gateway.handlers import api_keys
 from services.gateway.ports import Ports
+from services.gateway.rooms import check_room
 from shared.models import ids
 from shared.models.errors import Invalid, NotFound
+from shared.models.limits import NO_LIMITS, WorkspaceLimits
 from shared.models.management import Workspace
 
 NAME_LENGTH_MAX: Final = 200
 JWT_VALID_S: Final = 30 * 24 * 3_600
 
 
-async def create_workspace(ports: Ports, *, profile: str, name: str) -> Workspace:
-    """Create a workspace; it is known to every service when this returns."""
+async def create_workspace(
+    ports: Ports,
+    *,
+    profile: str,
+    name: str,
+    identifier: str | None = None,
+    limits: WorkspaceLimits = NO_LIMITS,
+) -> Workspace:
+    """Create a workspace; it is known to every service when this returns.
+
+    Raises Invalid, Conflict for an ``identifier`` that is taken, or Outage.
+    """
     if profile not in ports.profiles:
         known = ", ".join(sorted(ports.profiles))
         raise Invalid(f"there is no profile {profile!r}; known: {known}", field="profile")
     if not 0 < len(name) <= NAME_LENGTH_MAX:
         raise Invalid(f"a name has 1 to {NAME_LENGTH_MAX} characters", field="name")
     now_ms = ports.now_ms()
-    identifier = ids.new_id(ids.WORKSPACE, now_ms, ports.entropy(ids.ENTROPY_BYTES))
-    return await ports.workspaces.create(
-        Workspace(id=identifier, name=name, profile=profile, created_ms=now_ms)
+    if identifier is None:
+        identifier = ids.new_id(ids.WORKSPACE, now_ms, ports.entropy(ids.ENTROPY_BYTES))
+    workspace = Workspace(
+        id=identifier, name=name, profile=profile, created_ms=now_ms, limits=limits
     )
+    return await ports.workspaces.create(workspace)
 
 
 async def create_api_key(
@@ -50,7 +64,10 @@ async def create_api_key(
     if unknown:
         known = ", ".join(auth.SCOPES)
         raise Invalid(f"{unknown[0]!r} is not a scope; known: {known}", field="scopes")
-    await _existing(ports, workspace_id)
+    workspace = await _existing(ports, workspace_id)
+    if workspace.limits.api_keys is not None:
+        found = await ports.api_keys.of_workspace(workspace_id)
+        check_room(workspace.limits, "api_keys", len(found))
     made = api_keys.new_key(
         ports,
         workspace_id=workspace_id,

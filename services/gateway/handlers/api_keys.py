@@ -28,6 +28,7 @@ from services.gateway.key_schemas import (
     UpdateApiKey,
 )
 from services.gateway.ports import Ports
+from services.gateway.rooms import check_room
 from services.gateway.schemas import OVERLAP_S_MAX
 from services.gateway.times import time_of
 from shared.models import ids
@@ -49,7 +50,7 @@ class Made(NamedTuple):
 
 
 async def create(ports: Ports, caller: Caller, wanted: CreateApiKey) -> Made:
-    """Make a key; raises InvalidFields, Forbidden, Conflict when there are too many, Outage."""
+    """Make a key; raises InvalidFields, Forbidden, Conflict or LimitReached, Outage."""
     expires_ms = _expiry(ports, wanted.expires_at)
     _check(wanted)
     made = new_key(
@@ -61,7 +62,9 @@ async def create(ports: Ports, caller: Caller, wanted: CreateApiKey) -> Made:
         expires_ms=expires_ms,
     )
     _check_grants(caller, made.key)
-    if len(await ports.api_keys.of_workspace(caller.workspace_id)) >= KEYS_MAX:
+    have = len(await ports.api_keys.of_workspace(caller.workspace_id))
+    check_room(caller.limits, "api_keys", have)
+    if have >= KEYS_MAX:
         raise Conflict(f"the workspace has {KEYS_MAX} API keys; revoke one that nobody uses")
     await ports.api_keys.add(made.key)
     caller.trail.changed(None, made.key)

@@ -14,6 +14,7 @@ from services.gateway.custom_headers import NO_HEADERS, Sealed
 from services.gateway.endpoint_filters import Filters, chosen_by
 from services.gateway.etags import ANYTHING, Condition
 from services.gateway.ports import Ports
+from services.gateway.rooms import check_room
 from services.gateway.schemas import CreateWebhook, UpdateWebhook
 from shared.kafka.publisher import Record
 from shared.models import ids
@@ -45,9 +46,12 @@ async def create(
 
     There is no secret to return where its public key is enough.
 
-    Raises InvalidFields, or Outage: then there is no endpoint and the call may be repeated.
+    Raises InvalidFields, LimitReached, or Outage: then there is no endpoint and the call may be
+    repeated.
     """
     _check(ports, caller, wanted)
+    if caller.limits.webhooks is not None:
+        check_room(caller.limits, "webhooks", await ports.endpoints.count(caller.workspace_id))
     formatted = in_format(caller.profile, wanted.payload_format or "profile")
     secret = wanted.secret or keys.generated(ports, formatted, wanted.signature)
     now_ms = ports.now_ms()

@@ -19,6 +19,7 @@ from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.event_schemas import CreateEventType, EventType, UpdateEventType
 from services.gateway.handlers.endpoints import CHANGE_TRIES_MAX
 from services.gateway.ports import Ports
+from services.gateway.rooms import check_room
 from services.gateway.schemas import DESCRIPTION_LENGTH_MAX
 from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.management import OwnType, Workspace
@@ -51,7 +52,10 @@ async def get(ports: Ports, caller: Caller, name: str) -> EventType:
 
 
 async def create(ports: Ports, caller: Caller, wanted: CreateEventType) -> EventType:
-    """Make a type; raises InvalidFields, Conflict for a name that is taken, Outage."""
+    """Make a type.
+
+    Raises InvalidFields, Conflict for a name that is taken, LimitReached, Outage.
+    """
     made = OwnType(
         name=wanted.type,
         aliases=tuple(dict.fromkeys(wanted.aliases)),
@@ -62,6 +66,7 @@ async def create(ports: Ports, caller: Caller, wanted: CreateEventType) -> Event
 
     def with_it(workspace: Workspace, product: Profile) -> tuple[OwnType, ...]:
         _check_free((made.name, *made.aliases), _taken(workspace, product))
+        check_room(workspace.limits, "event_types", len(workspace.types))
         if len(workspace.types) >= TYPES_MAX:
             raise Conflict(f"the workspace has {TYPES_MAX} event types of its own; no more fit")
         return (*workspace.types, made)

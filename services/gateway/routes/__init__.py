@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 
 from services.gateway.auditing import intend
 from services.gateway.guards import authorise
+from services.gateway.operators import operate
 from services.gateway.routes import (
     api_keys,
     audit_log,
@@ -26,17 +27,19 @@ from services.gateway.routes import (
     signing,
     stats,
     workspace,
+    workspaces,
 )
 
 NATIVE = "/v1"
 XQR = "/api/v1"
 XQR_DEVELOPER = "/api/developer"
+OPERATOR = "/v1/operator"
 GUARDS = [authorise, intend]
 """In this order: first who may, then the entry of who does."""
 
 
 def api_routers() -> list[Router]:
-    """Return the routers of both faces, behind the guard."""
+    """Return the routers of both faces behind the guard, and the operator's behind its own."""
     common = [*endpoints.COMMON, *deliveries.COMMON]
     routers = [
         Router(
@@ -73,6 +76,7 @@ def api_routers() -> list[Router]:
             guards=GUARDS,
             tags=["XQR"],
         ),
+        Router(path=OPERATOR, route_handlers=[*workspaces.OPERATOR], guards=[operate]),
     ]
     for router in routers:
         _forget_options(router)

@@ -6,6 +6,7 @@ from typing import Final
 
 from litestar import Response, post
 
+from services.gateway.admission import metered
 from services.gateway.auth import EVENTS_WRITE, Authenticator
 from services.gateway.event_schemas import Accepted, BatchResult, BatchResults
 from services.gateway.guards import SCOPE
@@ -59,7 +60,7 @@ async def publish(
     request: ApiRequest, idempotency_key: IdempotencyKey = None
 ) -> Response[Accepted]:
     """Publish one."""
-    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
+    ports, caller, renewed = metered(request), request.auth, _renewed(request)
     content_type = request.content_type[0]
     posted = cloudevents.posted(await request.body(), content_type, request.headers.items())
 
@@ -87,7 +88,7 @@ async def publish_batch(
     request: ApiRequest, idempotency_key: IdempotencyKey = None
 ) -> Response[BatchResults]:
     """Publish a batch."""
-    ports, caller, renewed = request.app.state.ports, request.auth, _renewed(request)
+    ports, caller, renewed = metered(request), request.auth, _renewed(request)
     batch = _split(await request.body(), request.content_type[0])
 
     async def perform(origin: Origin) -> BatchResults:

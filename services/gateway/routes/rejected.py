@@ -7,6 +7,7 @@ from typing import Final
 from litestar import delete, get, post
 from litestar.params import FromPath
 
+from services.gateway.admission import metered
 from services.gateway.auditing import AUDIT
 from services.gateway.auth import EVENTS_READ, EVENTS_WRITE
 from services.gateway.cursors import decode_cursor, encode_cursor
@@ -118,7 +119,7 @@ async def resubmit(request: ApiRequest, rejected_id: FromPath[str]) -> Accepted:
     if "content-type" in request.headers:
         body, content_type = await request.body(), request.content_type[0]
         corrected = cloudevents.posted(body, content_type, request.headers.items())
-    ports, caller = request.app.state.ports, request.auth
+    ports, caller = metered(request), request.auth
     renewed = request.app.state.authenticator.renewed
     return Accepted(id=await rejected.resubmit(ports, caller, rejected_id, corrected, renewed))
 

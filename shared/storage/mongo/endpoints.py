@@ -16,7 +16,14 @@ from shared.models.management import (
     EndpointStatus,
 )
 from shared.storage.mongo.client import Document, Mongo, newest, outages
-from shared.storage.mongo.publishing import VISIBLE, Clock, Entropy, Publishing, SendState
+from shared.storage.mongo.publishing import (
+    VISIBLE,
+    Clock,
+    Entropy,
+    Publishing,
+    SendState,
+    half_deleted,
+)
 
 ENDPOINTS: Final = "endpoints"
 
@@ -70,6 +77,12 @@ class EndpointStore:
         found = await newest(self._collection, where, limit=limit, before=before)
         return [_endpoint(document) for document in found]
 
+    async def count(self, workspace_id: str) -> int:
+        """Return how many endpoints a workspace has; raises Outage."""
+        where = {**VISIBLE, "workspace_id": workspace_id}
+        with outages():
+            return int(await self._collection.count_documents(where))
+
     async def replace(self, endpoint: Endpoint) -> Endpoint | None:
         """Store ``endpoint`` in place of the stored one if that still has its revision.
 
@@ -91,13 +104,7 @@ class EndpointStore:
         now = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
         if await self._publishing.change(where, {"$set": {"deleted_at": now}}) is not None:
             return True
-        half = {
-            "_id": endpoint_id,
-            "workspace_id": workspace_id,
-            "published_revision": {"$gte": 1},
-            "deleted_at": {"$ne": None},
-            "tombstone_at": None,
-        }
+        half = {**half_deleted(endpoint_id), "workspace_id": workspace_id}
         return await self._publishing.republish(half) is not None
 
     async def disable(self, endpoint_id: str, epoch: int, reason: str) -> Endpoint | None:

@@ -46,6 +46,7 @@ _TOKEN_ENTROPY_BYTES: Final = 8
 VISIBLE: Final[Document] = {"published_revision": {"$gte": 1}, "deleted_at": None}
 """What every read asks for: created completely, not deleted."""
 
+
 Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
 SendState = Callable[[str, bytes | None], Awaitable[object]]
@@ -64,6 +65,16 @@ class Stateful(Protocol):
 
 
 R = TypeVar("R", bound=Stateful)
+
+
+def half_deleted(key: str) -> Document:
+    """Return what finds a document whose deletion was stored, but not published."""
+    return {
+        "_id": key,
+        "published_revision": {"$gte": 1},
+        "deleted_at": {"$ne": None},
+        "tombstone_at": None,
+    }
 
 
 class Publishing(Generic[R]):

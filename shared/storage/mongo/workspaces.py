@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import msgspec
+from datetime import UTC, datetime
+from typing import Final
 
+import msgspec
+from pymongo.errors import DuplicateKeyError
+
+from shared.models.errors import Conflict
 from shared.models.management import Workspace
-from shared.storage.mongo.client import Document, Mongo, outages
-from shared.storage.mongo.publishing import VISIBLE, Clock, Entropy, Publishing, SendState
+from shared.storage.mongo.client import Document, Mongo, newest, outages
+from shared.storage.mongo.publishing import (
+    VISIBLE,
+    Clock,
+    Entropy,
+    Publishing,
+    SendState,
+    half_deleted,
+)
 
 WORKSPACES = "workspaces"
 
 _NAMES_ONLY: Document = {"types.description": 0, "types.example": 0}
+_OWN: Final = ("name", "limits", "suspended_ms", "deleting_ms", "updated_ms")
 
 
 class WorkspaceStore:
@@ -18,20 +31,28 @@ class WorkspaceStore:
 
     def __init__(self, mongo: Mongo, *, send: SendState, now_ms: Clock, entropy: Entropy) -> None:
         self._collection = mongo.collection(WORKSPACES)
+        self._now_ms = now_ms
         self._publishing = Publishing(
             self._collection, _workspace, send=send, now_ms=now_ms, entropy=entropy
         )
 
     async def create(self, workspace: Workspace) -> Workspace:
-        """Store and publish a new workspace; raises Outage when that was not possible."""
-        return await self._publishing.create(
-            {
-                "_id": workspace.id,
-                "name": workspace.name,
-                "profile": workspace.profile,
-                "created_ms": workspace.created_ms,
-            }
-        )
+        """Store and publish a new workspace.
+
+        Raises Conflict where there is one with this id, or was lately, and Outage when it could not
+        be published in time: then it does not exist.
+        """
+        document: Document = {
+            "_id": workspace.id,
+            "name": workspace.name,
+            "profile": workspace.profile,
+            "created_ms": workspace.created_ms,
+            "limits": msgspec.to_builtins(workspace.limits),
+        }
+        try:
+            return await self._publishing.create(document)
+        except DuplicateKeyError:
+            raise Conflict(f"there is, or was, a workspace {workspace.id!r}", field="id") from None
 
     async def get(self, workspace_id: str) -> Workspace | None:
         """Return a workspace, its event types by name only; raises Outage."""
@@ -40,6 +61,26 @@ class WorkspaceStore:
     async def whole(self, workspace_id: str) -> Workspace | None:
         """Return a workspace with all that its event types say; raises Outage."""
         return await self._found(workspace_id, None)
+
+    async def page(self, *, limit: int, before: str | None = None) -> list[Workspace]:
+        """Return up to ``limit`` workspaces, by id from the highest, below the id ``before``."""
+        found = await newest(self._collection, VISIBLE, limit=limit, before=before)
+        return [_workspace(document) for document in found]
+
+    async def replace(self, workspace: Workspace) -> Workspace | None:
+        """Store what the operator decides of a workspace, if it still has this revision.
+
+        Returns it as published, or None when it was changed meanwhile; raises as ``set_types``.
+        """
+        where = {"_id": workspace.id, "revision": workspace.revision}
+        fields: Document = msgspec.to_builtins(workspace)
+        return await self._publishing.change(where, {"$set": {name: fields[name] for name in _OWN}})
+
+    async def delete(self, workspace_id: str) -> None:
+        """Delete a workspace; what has begun is gone on with, what is done is left alone."""
+        deletion = {"deleted_at": datetime.fromtimestamp(self._now_ms() / 1000, UTC)}
+        if await self._publishing.change({"_id": workspace_id}, {"$set": deletion}) is None:
+            await self._publishing.republish(half_deleted(workspace_id))
 
     async def set_types(self, workspace: Workspace) -> Workspace | None:
         """Store and publish the event types, if the stored workspace still has this revision.

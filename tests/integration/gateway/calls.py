@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from services.gateway import auth
+from services.gateway.cursors import encode_cursor
 
 METHODS: Final = ("get", "put", "post", "patch", "delete")
 MARK: Final = "hush-7f3"
@@ -44,11 +45,15 @@ Name = Callable[[Belongings], object]
 
 
 class Call(NamedTuple):
-    """``scope`` is None for a call that needs no credential; ``body`` is right as it is."""
+    """``scope`` is None for a call that needs no credential, or the operator's; ``body`` is right.
+
+    The cross-tenant tests are about callers of workspaces; the operator sees all of them.
+    """
 
     scope: str | None
     body: object = None
     token_only: bool = False
+    operator: bool = False
 
 
 WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["*"]}
@@ -125,6 +130,18 @@ _DEVELOPER: Final = {
     ),
     "POST /webhooks/{webhook_id}/test": Call(auth.WEBHOOKS_WRITE, token_only=True),
 }
+_OPERATOR: Final = {
+    "GET /workspaces": Call(None, operator=True),
+    "POST /workspaces": Call(None, {"name": "x", "profile": "qr3"}, operator=True),
+    "GET /workspaces/{workspace_id}": Call(None, operator=True),
+    "PATCH /workspaces/{workspace_id}": Call(None, {"name": "x"}, operator=True),
+    "DELETE /workspaces/{workspace_id}": Call(None, operator=True),
+    "GET /workspaces/{workspace_id}/deletion": Call(None, operator=True),
+    "POST /workspaces/{workspace_id}/suspend": Call(None, operator=True),
+    "POST /workspaces/{workspace_id}/resume": Call(None, operator=True),
+    "POST /workspaces/{workspace_id}/api-keys": Call(None, {}, operator=True),
+    "DELETE /workspaces/{workspace_id}/api-keys/{hint}": Call(None, operator=True),
+}
 
 
 def _below(prefix: str, calls: Mapping[str, Call]) -> dict[str, Call]:
@@ -135,6 +152,7 @@ CALLS: Final[Mapping[str, Call]] = {
     **_below("/v1", _COMMON | _NATIVE),
     **_below("/api/v1", _COMMON),
     **_below("/api/developer", _DEVELOPER),
+    **_below("/v1/operator", _OPERATOR),
     "GET /.well-known/webhooks/{webhook_id}/jwks.json": Call(None),
     "GET /health/live": Call(None),
     "GET /health/ready": Call(None),
@@ -150,6 +168,8 @@ PATH: Final[Mapping[str, Name]] = {
     "key_id": lambda its: its.api_key,
     "rejected_id": lambda its: its.rejected,
     "retry_id": lambda its: its.retry,
+    "workspace_id": lambda its: its.workspace,
+    "hint": lambda _: "hk_00000",
 }
 CURSORS: Final[Mapping[str, Name]] = {
     "GET /v1/webhooks": lambda its: its.webhooks_cursor,
@@ -163,6 +183,7 @@ CURSORS: Final[Mapping[str, Name]] = {
     "GET /v1/jobs": lambda its: its.jobs_cursor,
     "GET /v1/api-keys": lambda its: its.api_keys_cursor,
     "GET /v1/audit-log": lambda its: its.audit_cursor,
+    "GET /v1/operator/workspaces": lambda its: encode_cursor(its.workspace),
 }
 OTHERS: Final[Mapping[str, Name]] = {
     "event_id": lambda its: its.event,
@@ -199,8 +220,8 @@ PLAIN_PARAMETERS: Final = {
 PLAIN_FIELDS: Final = {
     *("archived", "channels", "concurrency", "created", "data", "data_base64", "datacontenttype"),
     *("deprecated", "description", "example", "expires_at", "filter", "headers", "is_active"),
-    *("metadata", "name", "overlap_s", "payload_format", "rate", "rate_limit", "retention_days"),
-    *("retry_delays", "role", "scopes", "secret", "signature"),
+    *("limits", "metadata", "name", "overlap_s", "payload_format", "profile", "rate"),
+    *("rate_limit", "retention_days", "retry_delays", "role", "scopes", "secret", "signature"),
     *("since", "specversion", "status", "success_codes", "time", "timeout_ms", "until", "url"),
 }
 """What names nothing that belongs to a workspace."""

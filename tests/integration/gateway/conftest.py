@@ -8,7 +8,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from services.gateway.app import create_app
-from services.gateway.auth import Authenticator
+from services.gateway.auth import Authenticator, digest_of
 from services.gateway.handlers import accounts
 from services.gateway.routes.health import Checks
 from services.gateway.wiring import Parts, open_parts
@@ -18,6 +18,8 @@ from shared.storage.mongo.indexes import ensure_indexes
 from tests.support.servers import KafkaServer, MongoServer, fresh_name
 
 JWT_SECRET = "a-secret-of-the-tests-with-over-32-bytes"
+OPERATOR_KEY = "the-operators-key"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_KEY}"}
 
 
 class Tenant(NamedTuple):
@@ -59,6 +61,7 @@ def settings(kafka_server: KafkaServer, mongo_server: MongoServer) -> Settings:
         mongo_database=fresh_name("gateway"),
         secret_keys="k1:" + base64.b64encode(b"k" * 32).decode(),
         jwt_secret=JWT_SECRET,
+        operator_key_sha256=digest_of(OPERATOR_KEY),
         retry_tiers="5s,1m,5m,30m,2h,5h,10h,14h,20h,24h",
     )
 
@@ -69,6 +72,7 @@ def client_of(parts: Parts) -> AsyncClient:
         ports=parts.ports,
         authenticator=Authenticator(parts.ports, parts.jwt_policy, parts.provider),
         checks=Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping),
+        operator_key_sha256=digest_of(OPERATOR_KEY),
     )
     transport = ASGITransport(app)  # type: ignore[arg-type]
     return AsyncClient(transport=transport, base_url="http://gateway")

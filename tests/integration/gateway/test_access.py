@@ -30,7 +30,7 @@ from tests.integration.gateway.calls import (
     operations,
     what_is_missing,
 )
-from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
+from tests.integration.gateway.conftest import OPERATOR, Gateway, MakeTenant, Tenant
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +149,33 @@ async def test_with_a_wrong_credential_every_route_is_closed(
 
             assert answer.status_code == 401, (operation.name, wrong)
             assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_nothing_of_a_workspace_opens_the_operators_routes(
+    gateway: Gateway, found: list[Operation], qr3: Tenant
+) -> None:
+    its = (await belongings(gateway, qr3))._replace(workspace=qr3.id)
+    operators = [one for one in found if one.name in CALLS and one.call.operator]
+    before = await state_without(gateway)
+    for operation in operators:
+        for headers in ({}, qr3.key, qr3.token):
+            answer = await send(gateway, of(operation, its), headers)
+
+            assert answer.status_code == 401, operation.name
+            assert answer.json()["type"] == "urn:hooklane:problem:unauthorised"
+
+    assert len(operators) == 10
+    assert await state_without(gateway) == before
+
+
+async def test_the_operators_key_opens_nothing_of_a_workspace(
+    gateway: Gateway, closed: list[Operation], qr3: Tenant
+) -> None:
+    its = await belongings(gateway, qr3)
+    for operation in closed:
+        answer = await send(gateway, of(operation, its), OPERATOR)
+
+        assert answer.status_code == 401, operation.name
 
 
 async def test_the_credential_is_checked_before_the_body_is_read(gateway: Gateway) -> None:

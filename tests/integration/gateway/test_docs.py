@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from shared.models import ids
-from tests.integration.gateway.conftest import Gateway, MakeTenant, Tenant
+from tests.integration.gateway.conftest import OPERATOR_KEY, Gateway, MakeTenant, Tenant
 from tests.integration.gateway.test_deliveries import attempt, logged, produced
 from tests.integration.gateway.test_rejected import put_aside
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = (
     *("api.md", "publishing.md", "webhooks.md", "log.md", "replay.md", "stats.md", "signing.md"),
-    *("health.md", "access.md", "privacy.md"),
+    *("health.md", "access.md", "privacy.md", "tenancy.md"),
 )
 EXAMPLE = re.compile(r"```sh\n(curl [^`]*)```\n\n```json (\d+)\n([^`]*)```")
 MISSPELT = b'{"type": "qr.scaned", "workspace_id": "ws_0195a2f3c400", "data": {"views": 1}}'
@@ -89,7 +89,7 @@ def shown_in(expected: Any, found: Any) -> bool:
         ("api.md", "publishing.md"),
         ("webhooks.md",),
         ("log.md", "replay.md", "stats.md", "privacy.md"),
-        ("signing.md", "health.md", "access.md"),
+        ("signing.md", "health.md", "access.md", "tenancy.md"),
     ],
 )
 async def test_the_examples_of_the_pages_work(
@@ -130,6 +130,7 @@ async def test_the_examples_of_the_pages_work(
         "GATEWAY": "http://gateway",
         "API_KEY": qr3.api_key,
         "JWT": qr3.jwt,
+        "OPERATOR_KEY": OPERATOR_KEY,
         "WEBHOOK_ID": webhook,
         "V1A_WEBHOOK_ID": asymmetric.json()["id"],
         "DELIVERY_ID": delivered.delivery_id(),
@@ -201,5 +202,10 @@ def test_every_call_of_the_api_is_on_a_page() -> None:
         "/api/v1/webhooks/{id}",
         "/api/v1/webhooks/{id}/deliveries",
         "/api/v1/webhooks/{id}/deliveries/{delivery}",
+        "/v1/operator/workspaces",
+        "/v1/operator/workspaces/{id}",
+        "/v1/operator/workspaces/{id}/suspend",
+        "/v1/operator/workspaces/{id}/deletion",
+        "/v1/operator/workspaces/{id}/api-keys",
     ):
         assert f"{path}`" in text, path

@@ -16,7 +16,7 @@ import pytest
 
 from services.gateway.auth import digest_of
 from tests.integration.gateway.belongings import belongings
-from tests.integration.gateway.conftest import Gateway, MakeTenant
+from tests.integration.gateway.conftest import OPERATOR_KEY, Gateway, MakeTenant
 from tests.integration.gateway.test_process import serving
 
 SECONDS: Final = int(os.environ.get("FUZZ_SECONDS", "40"))
@@ -46,6 +46,8 @@ async def test_the_document_is_true(
                 "FUZZ_API_KEY": tenant.api_key,
                 "FUZZ_TOKEN": tenant.jwt,
                 "FUZZ_KEY_ID": key.id,
+                "FUZZ_OPERATOR_KEY": OPERATOR_KEY,
+                "FUZZ_WORKSPACE": tenant.id,
                 "PYTHONPATH": str(FUZZ),
                 "SCHEMATHESIS_HOOKS": "hooks",
             },
@@ -55,7 +57,9 @@ async def test_the_document_is_true(
         )
         output, _ = await process.communicate()
     print(output.decode())
+    still = await gateway.client.get("/v1/webhooks", headers=tenant.key)
 
+    assert still.status_code == 200, "the operator's calls have hit what the others were tried on"
     assert process.returncode == 0, output.decode()
     opened = await gateway.parts.ports.api_keys.find(digest_of(tenant.api_key))
     assert opened is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from deploy.local.mongo import Mongo as MongoProcess
 from services.gateway.handlers import accounts
@@ -13,6 +14,7 @@ from services.gateway.wiring import Parts, open_parts
 from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.models.events import Coordinates, decode_event
+from shared.models.limits import WorkspaceLimits
 from shared.topics import ENDPOINTS, EVENTS
 from tests.integration.gateway.conftest import Tenant, client_of
 from tests.integration.gateway.reading import records_of
@@ -21,12 +23,20 @@ pytestmark = pytest.mark.integration
 
 AT = Coordinates("events", 0, 0, 0)
 NOBODY = "127.0.0.1:9"
+LIMITS = WorkspaceLimits(requests_per_second=1_000, events_per_day=1_000)
 CREATE = {"url": "https://example.com/hook", "events": ["*"]}
 EVENT = {"type": "qr.scanned", "data": {}}
 
 
+def limits_open() -> float:
+    limit = {"limit": "events_per_day"}
+    return REGISTRY.get_sample_value("hooklane_gateway_limits_open_total", limit) or 0.0
+
+
 async def tenant_of(parts: Parts) -> Tenant:
-    workspace = await accounts.create_workspace(parts.ports, profile="qr3", name="test")
+    workspace = await accounts.create_workspace(
+        parts.ports, profile="qr3", name="test", limits=LIMITS
+    )
     key = await accounts.create_api_key(parts.ports, workspace_id=workspace.id)
     return Tenant(workspace.id, key, "")
 
@@ -51,6 +61,7 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
         assert (await client.get("/health/ready")).json()["status"] == "ready"
         assert (await client.get("/v1/event-types", headers=tenant.key)).status_code == 200
 
+        before = limits_open()
         await mongo_process.kill9()
         ready = await client.get("/health/ready")
         published = await client.post("/v1/events", headers=tenant.key, json=EVENT)
@@ -65,6 +76,7 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
             "dependencies": {"kafka": "up", "mongodb": "down"},
         }
         assert published.status_code == 202
+        assert limits_open() > before, "nobody is held to limits that cannot be asked about"
         assert [answer.status_code for answer in keyed] == [202, 202]
         assert keyed[0].json() == keyed[1].json()
         for answer in (listed, created, stranger):

@@ -41,6 +41,7 @@ def environment(settings: Settings, **changes: object) -> dict[str, str]:
         "mongo_database",
         "secret_keys",
         "jwt_secret",
+        "operator_key_sha256",
         "retry_tiers",
     )
     given = {name: getattr(settings, name) for name in names} | changes

@@ -23,7 +23,7 @@ from shared.models.deliveries import (
     decode_meta,
     encode_meta,
 )
-from shared.models.endpoints import EndpointState
+from shared.models.endpoints import EndpointState, WorkspaceState
 from tests.unit.services.delivery.builders import (
     DESTINATIONS,
     TIERS,
@@ -93,12 +93,15 @@ class View:
 
     def __init__(self) -> None:
         self.endpoints: dict[str, EndpointState] = {}
+        self.workspaces: dict[str, WorkspaceState] = {}
         self.topic: dict[str, EndpointState] = {}
+        self.workspace_topic: dict[str, WorkspaceState] = {}
         self.caught_up = 0
 
     async def catch_up(self) -> None:
         self.caught_up += 1
         self.endpoints |= self.topic
+        self.workspaces |= self.workspace_topic
 
     def know(self, *states: EndpointState) -> None:
         self.endpoints |= {state.id: state for state in states}

@@ -14,7 +14,7 @@ from shared.models.deliveries import (
     REASON_HEADER,
     encode_meta,
 )
-from shared.models.endpoints import EndpointState
+from shared.models.endpoints import EndpointState, WorkspaceState
 from tests.unit.services.delivery.builders import (
     answered,
     endpoint,
@@ -23,6 +23,8 @@ from tests.unit.services.delivery.builders import (
     unanswered,
 )
 from tests.unit.services.delivery.kit import CAP, PATIENCE_S, Worker
+
+OWNER = "ws_1"
 
 
 async def test_a_delivery_is_sent_recorded_and_then_finished(worker: Worker) -> None:
@@ -161,6 +163,41 @@ async def test_what_waits_when_its_endpoint_goes_is_discarded(
     assert worker.sender.started == CAP
     assert [attempt.reason for attempt in worker.sink.attempts].count(reason) == 1
     assert worker.committed() == CAP + 1
+
+
+async def test_a_suspended_workspace_gets_nothing_sent_and_every_delivery_is_recorded(
+    worker: Worker,
+) -> None:
+    for offset in range(CAP + 1):
+        await worker.read(offset)
+    worker.view.workspaces = {OWNER: suspended(revision=2)}
+    for _ in range(CAP):
+        worker.sender.answer(answered(200))
+    await worker.read(CAP + 1, attempt=2)
+    await worker.settle()
+    assert worker.sender.started == CAP
+    reasons = [attempt.reason for attempt in worker.sink.attempts if attempt.final]
+    assert reasons.count("workspace_suspended") == 2
+    assert worker.committed() == CAP + 2
+
+
+async def test_what_was_matched_after_the_suspension_ended_waits_for_that_to_be_known(
+    worker: Worker,
+) -> None:
+    """An event that is published once the resume call has returned counts (invariant 7)."""
+    worker.view.workspaces = {OWNER: suspended(revision=2)}
+    worker.view.workspace_topic = {OWNER: WorkspaceState(id=OWNER, profile="qr3", revision=3)}
+    await worker.read(0, workspace_id=OWNER, workspace_revision=2)
+    assert worker.view.caught_up == 0
+    await worker.read(1, workspace_id=OWNER, workspace_revision=3)
+    assert worker.view.caught_up == 1
+    worker.sender.answer(answered(200))
+    await worker.settle()
+    assert [one.status for one in worker.sink.attempts] == ["discarded", "success"]
+
+
+def suspended(revision: int) -> WorkspaceState:
+    return WorkspaceState(id=OWNER, profile="qr3", revision=revision, suspended=True)
 
 
 @pytest.mark.parametrize("changes", [{"active": False}, {"paused_ms": 1}])

@@ -122,6 +122,7 @@ def test_an_event_becomes_one_delivery_for_each_endpoint_with_one_body() -> None
         revision=5,
         accepted_ms=TIMESTAMP_MS,
         due_ms=TIMESTAMP_MS,
+        workspace_revision=1,
     )
     assert meta_of(follows[1]).revision == 1
 
