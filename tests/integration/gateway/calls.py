@@ -117,6 +117,7 @@ CALLS: Final[Mapping[str, Call]] = {
     **_below("/api/v1", _COMMON),
     **_below("/api/developer", _DEVELOPER),
     "GET /.well-known/webhooks/{webhook_id}/jwks.json": Call(None),
+    "GET /errors": Call(None),
     "GET /health/live": Call(None),
     "GET /health/ready": Call(None),
     "GET /metrics": Call(None),

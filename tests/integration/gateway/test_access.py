@@ -135,7 +135,7 @@ async def test_without_a_credential_nothing_tells_what_there_is(
         for answer in answers:
             assert answer.status_code == 401, operation.name
             assert answer.headers["www-authenticate"] == 'Bearer realm="hooklane"'
-            assert answer.json()["type"] == "urn:hooklane:problem:unauthorised"
+            assert answer.json()["type"] == "/errors#unauthorised"
         assert answers[0].content == answers[1].content
 
 
