@@ -26,7 +26,7 @@ JSON: Final = "application/json"
 TYPES: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 """What answers call the types of JSON Schema; the others have the same name in both."""
 
-RIGHT: Final = {
+RIGHT: Final[dict[str, dict[str, Any]]] = {
     "CreateWebhook": {"url": "https://example.com/hook", "events": ["*"]},
     "CreateEventType": {"type": "order.placed"},
     "Event": {"type": "qr.scanned", "data": {}},
