@@ -32,7 +32,7 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
     "Event": {"type": "qr.scanned", "data": {}},
     "Recover": {"since": "2026-03-15T10:00:00Z"},
 }
-"""Bodies that are right, of schemas that require something."""
+"""Bodies that are right, of schemas whose examples would not do."""
 
 ADD: Final = {"Event": "required"}
 """What is said of a field that is missing, where it is said in the words of `events.rejected`."""
@@ -86,8 +86,17 @@ def wrong_bodies(document: dict[str, Any]) -> Iterator[Wrong]:
                 name = reference.rpartition("/")[2]
                 call = f"{method.upper()} {path.replace('{', '').replace('}', '')}"
                 if "resubmit" not in call:  # reads what /v1/events reads
-                    for body, field, right in wrong(schemas[name], RIGHT.get(name, {}), schemas):
+                    for body, field, right in wrong(
+                        schemas[name], right_of(name, schemas), schemas
+                    ):
                         yield Wrong(call, body, field, right)
+
+
+def right_of(name: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return a body that is right: with what is required, as the examples have it."""
+    shapes = schemas[name]["properties"]
+    required = [field for field in schemas[name].get("required", ()) if name not in RIGHT]
+    return RIGHT.get(name) or {field: shapes[field]["examples"][0] for field in required}
 
 
 def wrong(
@@ -119,7 +128,7 @@ def outside(shape: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[An
     if kind in TYPES or kind in ("array", "object"):
         yield (7 if kind in ("string", "array", "object") else "seven"), TYPES.get(kind, kind)
     for value in shape.get("enum", ())[:1]:
-        yield "zzz", repr(value)
+        yield "zzz", str(value)
     if kind == "string" and "enum" not in shape:
         yield from ((length * "x", str(at)) for at, length in beyond(shape, "Length"))
     if kind == "array":
@@ -128,7 +137,8 @@ def outside(shape: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[An
         )
     for limit, step in (("minimum", -1), ("maximum", 1)):
         if limit in shape and kind in ("integer", "number"):
-            yield shape[limit] + step, f"{shape[limit]:g}"
+            beside = shape[limit] + step
+            yield (int(beside) if kind == "integer" else beside), f"{shape[limit]:g}"
 
 
 def beyond(shape: dict[str, Any], of: str) -> Iterator[tuple[int, int]]:
@@ -161,10 +171,13 @@ def test_every_call_with_a_body_is_tried() -> None:
 
 
 async def test_what_is_wrong_is_named_with_what_is_right(client: AsyncClient) -> None:
-    unclear = []
+    unclear, reached = [], 0
     for case in CASES:
         method, path = case.call.split()
         answer = await client.request(method, path, json=case.body)
+        if answer.status_code == 404:
+            continue  # the thing is looked up first, and is not here
+        reached += 1
         errors = answer.json().get("errors", [])
         named = [
             error
@@ -176,6 +189,7 @@ async def test_what_is_wrong_is_named_with_what_is_right(client: AsyncClient) ->
             unclear.append((case, answer.status_code, answer.text))
 
     assert unclear == [], "\n".join(map(str, unclear))
+    assert reached > 100
 
 
 @pytest.mark.parametrize(
