@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from hooklane_client.api.deliveries import (
-    get_job,
     get_webhook_delivery,
     list_webhook_deliveries,
     recover_webhook,
 )
 from hooklane_client.api.events import publish_event
+from hooklane_client.api.jobs import get_job
 from hooklane_client.api.webhooks import (
     create_webhook,
     delete_webhook,
@@ -38,10 +38,10 @@ from hooklane_client.models import (
     DeliveryStatus,
     Event,
     EventData,
+    JobDetail,
+    JobDetailState,
     Problem,
     Recover,
-    RecoveryJob,
-    RecoveryJobState,
     RotateSecret,
     Secret,
     UpdateWebhook,
@@ -121,14 +121,14 @@ def changed(client: AuthenticatedClient, webhook_id: str) -> Problem:
     return told(Problem, update_webhook.sync(webhook_id, body=patch, **known))
 
 
-def recovered(client: AuthenticatedClient, webhook: Webhook) -> RecoveryJob:
+def recovered(client: AuthenticatedClient, webhook: Webhook) -> JobDetail:
     """Send again what failed, and return the job when it is done."""
     wanted = Recover(since=webhook.created_at)
-    begun = told(RecoveryJob, recover_webhook.sync(webhook.id, client=client, body=wanted))
+    begun = told(JobDetail, recover_webhook.sync(webhook.id, client=client, body=wanted))
 
-    def look() -> RecoveryJob | None:
-        job = told(RecoveryJob, get_job.sync(begun.id, client=client))
-        return None if job.state == RecoveryJobState.RUNNING else job
+    def look() -> JobDetail | None:
+        job = told(JobDetail, get_job.sync(begun.id, client=client))
+        return None if job.state == JobDetailState.RUNNING else job
 
     return until(look, "end of the job")
 
