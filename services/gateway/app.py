@@ -18,6 +18,7 @@ from services.gateway.openapi_structs import StructSchemas
 from services.gateway.ports import Ports
 from services.gateway.requests import ApiRequest
 from services.gateway.routes import api_routers
+from services.gateway.routes.errors import error_catalogue
 from services.gateway.routes.health import OPERATORS, Checks
 from services.gateway.routes.signing import public_keys
 from services.gateway.sources import Networks
@@ -38,7 +39,7 @@ def create_app(
     """Return the application over these ports; ``state.limiter`` is to be stopped after it."""
     once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
     return Litestar(
-        route_handlers=[*api_routers(), public_keys, *OPERATORS],
+        route_handlers=[*api_routers(), public_keys, error_catalogue, *OPERATORS],
         request_class=ApiRequest,
         request_max_body_size=REQUEST_BYTES_MAX,
         exception_handlers={Exception: on_error},

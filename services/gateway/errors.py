@@ -1,23 +1,26 @@
 """From an error to an answer: problem+json (RFC 9457), made in one function.
 
-Every error answer has ``type`` (a URN that ends in the error's code), ``title``, ``status`` and
-``detail``; where fields of the request are to blame, ``errors`` lists each with its fix. What is
-our own fault says so and nothing more; the log has the rest.
+Every error answer has ``type`` (the address of its entry in the catalogue, ``problems``),
+``title``, ``status`` and ``detail``; where fields of the request are to blame, ``errors`` lists
+them with their fixes. What is our own fault says so and nothing more; the log has the rest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from msgspec import Meta
 
+from services.gateway.problems import PROBLEM_TYPE
 from shared.models.errors import (
     Forbidden,
     HooklaneError,
@@ -29,10 +32,9 @@ from shared.models.errors import (
 )
 
 PROBLEM_JSON: Final = "application/problem+json"
-PROBLEM_TYPE: Final = "urn:hooklane:problem:"
 RETRY_AFTER_S: Final = 5
 _SHOWN_FIELDS_MAX: Final = 20
-_CODES: Final = {
+CODES: Final = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
@@ -42,6 +44,8 @@ _CODES: Final = {
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+
+_CHOICE: Final = re.compile(r"Invalid enum value (?P<given>.*)", re.DOTALL)
 
 _log = structlog.get_logger("gateway")
 
@@ -56,7 +60,14 @@ class FieldError(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of every error answer (RFC 9457). ``limit`` is that of the workspace in the way."""
 
-    type: str
+    type: Annotated[
+        str,
+        Meta(
+            description="Which error it is, and the address of what is to be known of it.",
+            examples=[PROBLEM_TYPE + Invalid.code],
+            extra_json_schema={"format": "uri-reference"},
+        ),
+    ]
     title: str
     status: int
     detail: str
@@ -144,7 +155,7 @@ def problem_of(error: Exception) -> Problem:
         detail = "; ".join(f"{field.field}: {field.detail}" for field in fields) or error.detail
         return _problem(error.status_code, Invalid.code, detail, fields)
     if isinstance(error, HTTPException) and error.status_code < 500:
-        code = _CODES.get(error.status_code, Misuse.code)
+        code = CODES.get(error.status_code, Misuse.code)
         return _problem(error.status_code, code, error.detail)
     return _problem(500, HooklaneError.code, "Hooklane made an error; it is in its log")
 
@@ -164,18 +175,27 @@ def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[Prob
     )
 
 
-def from_msgspec(message: str, known: Iterable[str], prefix: str = "") -> FieldError:
-    """Return what msgspec's ``message`` says of a field. ``known`` are the fields that exist."""
+def from_msgspec(
+    message: str,
+    known: Iterable[str],
+    choices: Mapping[str, Sequence[object]] = MappingProxyType({}),
+) -> FieldError:
+    """Return what msgspec's ``message`` says of a field.
+
+    ``known`` are the fields that exist, ``choices`` the values of those that have few.
+    """
     matched = _AT.match(message)
     assert matched is not None
-    path = (matched["path"] or "$").removeprefix("$").removeprefix(".").replace("[...]", "[]")
-    base = f"{prefix}.{path}" if prefix and path else prefix or path
+    base = (matched["path"] or "$").removeprefix("$").removeprefix(".").replace("[...]", "[]")
     what = matched["what"]
     if (missing := _MISSING.fullmatch(what)) is not None:
-        return FieldError(_join(base, missing["name"]), "is missing")
+        return FieldError(_join(base, missing["name"]), "is missing; add it")
     if (unknown := _UNKNOWN.fullmatch(what)) is not None:
         name = unknown["name"]
         return FieldError(_join(base, name), f"is not a field here; {_suggestion(name, known)}")
+    if (choice := _CHOICE.fullmatch(what)) is not None and base in choices:
+        possible = " or ".join(repr(value) for value in choices[base])
+        return FieldError(base, f"is {choice['given'][:64]}; {possible} is possible")
     return FieldError(base or "body", what[:1].lower() + what[1:])
 
 

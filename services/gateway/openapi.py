@@ -5,12 +5,10 @@ Litestar's documentation pages load scripts from a CDN, so only the document its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar import Router
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -26,6 +24,8 @@ from litestar.openapi.spec import (
 )
 
 from services.gateway.errors import PROBLEM_JSON, Problem
+from services.gateway.openapi_names import operation_id
+from services.gateway.openapi_shapes import NamedShapesConfig
 from shared.models.events import CHANNEL_LENGTH_MAX, CHANNELS_MAX
 
 SECURITY: Final = [{"apiKey": list[str]()}, {"token": list[str]()}]
@@ -207,15 +207,9 @@ class BodilessOperation(Operation):
         self.request_body.required = False
 
 
-def operation_id(_: HTTPRouteHandler, method: str, path: Sequence[Any]) -> str:
-    """Return a name that says method and path: ``get_v1_webhooks_by_webhook_id``."""
-    parts = (part if isinstance(part, str) else f"by_{part.name}" for part in path)
-    return "_".join((method.lower(), *parts)).replace("-", "_").replace("/", "_")
-
-
 def openapi_config(public_url: str) -> OpenAPIConfig:
     """Return the configuration; the document is at ``/openapi.json``."""
-    return OpenAPIConfig(
+    return NamedShapesConfig(
         title="Hooklane",
         version="1",
         description=_DESCRIPTION,

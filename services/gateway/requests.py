@@ -9,6 +9,7 @@ some errors.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -79,13 +80,32 @@ class ApiRequest(Request[None, Caller, State]):
             )
 
 
+def _choices(kind: type) -> dict[str, Sequence[object]]:
+    """Return the values of those fields of a struct that have few."""
+    told = msgspec.inspect.type_info(kind)
+    fields = told.fields if isinstance(told, msgspec.inspect.StructType) else ()
+    found = {field.encode_name: tuple(_values(field.type)) for field in fields}
+    return {name: values for name, values in found.items() if values}
+
+
+def _values(told: msgspec.inspect.Type) -> Iterator[object]:
+    """Yield the values that a type lists."""
+    if isinstance(told, msgspec.inspect.LiteralType):
+        yield from told.values
+    elif isinstance(told, msgspec.inspect.Metadata):
+        yield from _values(told.type)
+    elif isinstance(told, msgspec.inspect.UnionType):
+        for one in told.types:
+            yield from _values(one)
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """Return ``body`` as ``kind``; raises InvalidFields or Invalid, with the fix."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         known = getattr(kind, "__struct_fields__", ())
-        raise InvalidFields([from_msgspec(str(error), known)]) from None
+        raise InvalidFields([from_msgspec(str(error), known, _choices(kind))]) from None
     except msgspec.DecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from None
     except (UnicodeDecodeError, RecursionError):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -92,6 +93,8 @@ class _CloudEvent(msgspec.Struct):
 
 
 NO_DEFAULTS: Final = Defaults()
+
+_MEMBER: Final = re.compile(r"required field `(?P<missing>[^`]*)`$| at `\$\.(?P<wrong>[^`]*)`$")
 
 _native_decoder = msgspec.json.Decoder(_Native)
 _cloud_decoder = msgspec.json.Decoder(_CloudEvent)
@@ -279,7 +282,7 @@ def _members(value: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise Poison(str(error)) from None
+        raise _misshapen(error) from None
     except RecursionError:
         raise Poison("the event is nested too deeply") from None
     except UnicodeDecodeError:
@@ -304,9 +307,15 @@ def _members_slowly(value: bytes, decoder: msgspec.json.Decoder[_Kind]) -> _Kind
     except UnicodeDecodeError:
         raise Poison("the event is not valid UTF-8") from None
     except msgspec.ValidationError as error:
-        raise Poison(str(error)) from None
+        raise _misshapen(error) from None
     except ValueError as error:
         raise Poison(f"the event is not JSON: {error}") from None
+
+
+def _misshapen(error: msgspec.ValidationError) -> Poison:
+    """Return the reason with the member that it is about, where it is about one."""
+    named = _MEMBER.search(str(error))
+    return Poison(str(error), field=None if named is None else named["missing"] or named["wrong"])
 
 
 def _spans(text: str) -> dict[str, str]:

@@ -42,6 +42,7 @@ EDGES: Final = {
 """Files that may touch the clock, entropy or the environment; everything else is given them."""
 
 SLEEPERS: Final = {
+    "tests/clients/python/scenario.py": "a customer's program: a bounded wait of its own",
     "tests/support/polling.py": "the one bounded wait of the suite",
     "tests/support/arena.py": "paces a load",
     "tests/support/raw_server.py": "a receiver that is slow on purpose",

@@ -46,6 +46,7 @@ def _renewed(request: ApiRequest) -> Renew:
     "/events",
     tags=["Events"],
     summary="Publish an event",
+    operation_id="publish_event",
     description="The answer comes when Kafka has acknowledged the event: from then on nothing "
     "loses it. The same JSON may be produced to the topic `events` directly. A CloudEvent is taken "
     "in structured mode, and in binary mode with its attributes in `ce-` headers.",
@@ -74,6 +75,7 @@ async def publish(
     "/events/batch",
     tags=["Events"],
     summary="Publish many events",
+    operation_id="publish_events",
     description="A JSON array, or one event a line (NDJSON): up to 1,000 events and 5 MB. Each "
     "event is accepted or rejected by itself; the results are in the order given. A batch of "
     "CloudEvents has its own content type.",

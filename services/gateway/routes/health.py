@@ -58,7 +58,13 @@ def _word(answers: bool) -> Literal["up", "down"]:
     return "up" if answers else "down"
 
 
-@get("/health/live", summary="Whether the process answers", security=PUBLIC, tags=["Operators"])
+@get(
+    "/health/live",
+    operation_id="get_liveness",
+    summary="Whether the process answers",
+    security=PUBLIC,
+    tags=["Operators"],
+)
 async def live() -> Liveness:
     """Answer."""
     return Liveness()
@@ -66,6 +72,7 @@ async def live() -> Liveness:
 
 @get(
     "/health/ready",
+    operation_id="get_readiness",
     summary="Whether events are accepted",
     description="503 when they are not; `degraded` when MongoDB is away and only publishing works.",
     security=PUBLIC,
@@ -80,6 +87,7 @@ async def ready(request: ApiRequest) -> Response[Readiness]:
 
 @get(
     "/metrics",
+    operation_id="get_metrics",
     summary="Metrics in Prometheus' text format",
     security=PUBLIC,
     tags=["Operators"],

@@ -137,6 +137,7 @@ async def developer_rotate(
     "/.well-known/webhooks/{webhook_id:str}/jwks.json",
     tags=["Receivers"],
     summary="Show a webhook's public keys",
+    operation_id="get_webhook_public_keys",
     description="A JSON Web Key Set with the ed25519 keys that verify what this webhook gets "
     "(`v1a` of Standard Webhooks), newest first. For everybody, without a credential; it may be "
     "kept for five minutes.",

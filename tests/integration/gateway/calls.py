@@ -154,6 +154,7 @@ CALLS: Final[Mapping[str, Call]] = {
     **_below("/api/developer", _DEVELOPER),
     **_below("/v1/operator", _OPERATOR),
     "GET /.well-known/webhooks/{webhook_id}/jwks.json": Call(None),
+    "GET /errors": Call(None),
     "GET /health/live": Call(None),
     "GET /health/ready": Call(None),
     "GET /metrics": Call(None),

@@ -135,7 +135,7 @@ async def test_without_a_credential_nothing_tells_what_there_is(
         for answer in answers:
             assert answer.status_code == 401, operation.name
             assert answer.headers["www-authenticate"] == 'Bearer realm="hooklane"'
-            assert answer.json()["type"] == "urn:hooklane:problem:unauthorised"
+            assert answer.json()["type"] == "/errors#unauthorised"
         assert answers[0].content == answers[1].content
 
 
@@ -162,7 +162,7 @@ async def test_nothing_of_a_workspace_opens_the_operators_routes(
             answer = await send(gateway, of(operation, its), headers)
 
             assert answer.status_code == 401, operation.name
-            assert answer.json()["type"] == "urn:hooklane:problem:unauthorised"
+            assert answer.json()["type"] == "/errors#unauthorised"
 
     assert len(operators) == 10
     assert await state_without(gateway) == before

@@ -90,7 +90,7 @@ async def test_everything_that_belongs_to_it_is_deleted_and_nothing_else(
     progress = await begun(gateway, mine)
     assert progress["state"] == "running"
     refused = await gateway.client.post("/v1/events", headers=mine.key, json=event)
-    assert refused.json()["type"] == "urn:hooklane:problem:workspace_suspended"
+    assert refused.json()["type"] == "/errors#workspace_suspended"
     assert (await gateway.client.patch(path, headers=OPERATOR, json=limits)).status_code == 409
     assert await work(ports) > 3
     progress = await shown(gateway, mine)

@@ -27,7 +27,7 @@ async def test_a_body_of_another_type_is_refused_with_the_type_that_is_read(
         answer = await gateway.client.post("/v1/webhooks", headers=qr3.key | given, content=CREATE)
 
         assert answer.status_code == 415, given
-        assert answer.json()["type"] == "urn:hooklane:problem:unsupported_media_type"
+        assert answer.json()["type"] == "/errors#unsupported_media_type"
 
 
 async def test_json_may_name_its_charset(gateway: Gateway, qr3: Tenant) -> None:
@@ -72,7 +72,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(
     answer = await gateway.client.post("/v1/webhooks", headers=qr3.key | JSON, content=stuck())
 
     assert answer.status_code == 408
-    assert answer.json()["type"] == "urn:hooklane:problem:request_timeout"
+    assert answer.json()["type"] == "/errors#request_timeout"
 
 
 async def test_an_empty_body_is_named(gateway: Gateway, qr3: Tenant) -> None:

@@ -97,7 +97,7 @@ async def test_a_change_of_what_has_become_another_is_refused(
 
     assert sorted(statuses) == [200] + [412] * 7
     assert late.status_code == 412
-    assert late.json()["type"] == "urn:hooklane:problem:precondition_failed"
+    assert late.json()["type"] == "/errors#precondition_failed"
     assert len(shown.json()["metadata"]) == 1
     assert shown.headers["etag"] != seen
     now = {"If-Match": shown.headers["etag"]}

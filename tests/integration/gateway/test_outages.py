@@ -82,7 +82,7 @@ async def test_without_mongodb_publishing_goes_on_and_the_rest_says_when_to_come
         for answer in (listed, created, stranger):
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "5"
-            assert answer.json()["type"] == "urn:hooklane:problem:unavailable"
+            assert answer.json()["type"] == "/errors#unavailable"
 
         await mongo_process.start()
         assert (await client.get("/v1/webhooks", headers=tenant.key)).json() == {"data": []}

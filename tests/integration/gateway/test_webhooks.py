@@ -245,7 +245,7 @@ async def test_what_is_wrong_is_named_with_its_fix(
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")
     problem = answer.json()
-    assert problem["type"] == "urn:hooklane:problem:invalid_request"
+    assert problem["type"] == "/errors#invalid_request"
     assert problem["status"] == 400
     assert [error["field"] for error in problem["errors"]] == [field]
     assert words in problem["errors"][0]["detail"]

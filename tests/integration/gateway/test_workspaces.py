@@ -144,7 +144,7 @@ async def test_a_suspended_workspace_can_be_looked_at_and_does_nothing(gateway: 
     assert suspended[0].headers["etag"] == suspended[1].headers["etag"]
     for answer in refused:
         assert answer.status_code == 403
-        assert answer.json()["type"] == "urn:hooklane:problem:workspace_suspended"
+        assert answer.json()["type"] == "/errors#workspace_suspended"
     assert seen.status_code == 200
     assert published == before
     assert (resumed.json()["state"], again.status_code) == ("active", 202)
@@ -175,7 +175,7 @@ async def test_used_up_limits_are_answered_with_429_and_what_is_left(gateway: Ga
     assert mixed.json()["accepted"] == 2
     assert full.status_code == 429
     assert full.json()["limit"] == "events_per_day"
-    assert full.json()["type"] == "urn:hooklane:problem:rate_limited"
+    assert full.json()["type"] == "/errors#rate_limited"
     assert 1 <= int(full.headers["retry-after"]) <= 86_400
     assert full.headers["ratelimit"].startswith('"events_per_day";r=0;t=')
     assert large.status_code == 413

@@ -54,7 +54,7 @@ def test_each_error_has_its_status_and_code(error: Exception, status: int, code:
     problem = problem_of(error)
 
     assert problem.status == status
-    assert problem.type == f"urn:hooklane:problem:{code}"
+    assert problem.type == f"/errors#{code}"
     assert problem.detail
 
 
@@ -90,7 +90,7 @@ def test_wrong_parameters_are_named() -> None:
 @pytest.mark.parametrize(
     ("body", "field", "detail"),
     [
-        ({"events": ["*"]}, "url", "is missing"),
+        ({"events": ["*"]}, "url", "is missing; add it"),
         (GOOD | {"ulr": 1}, "ulr", "is not a field here; did you mean 'url'?"),
         (
             GOOD | {"zzz": 1},
@@ -100,6 +100,7 @@ def test_wrong_parameters_are_named() -> None:
         (GOOD | {"url": 1}, "url", "expected `str`, got `int`"),
         (GOOD | {"events": "*"}, "events", "expected `array`, got `str`"),
         (GOOD | {"events": ["*", 1]}, "events[1]", "expected `str`, got `int`"),
+        (GOOD | {"signature": "v2"}, "signature", "is 'v2'; 'v1' or 'v1a' is possible"),
         (GOOD | {"secret": True}, "secret", "expected `str | null`, got `bool`"),
         ([], "body", "expected `object`, got `array`"),
     ],

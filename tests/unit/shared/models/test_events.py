@@ -39,6 +39,25 @@ def reason(value: bytes | None, headers: Any = ()) -> str:
     return raised.value.reason
 
 
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (b'{"workspace_id":"ws_1","data":{}}', "type"),
+        (b'{"type":7,"workspace_id":"ws_1","data":{}}', "type"),
+        (
+            b'{"type":"t","workspace_id":"ws_1","data":{"a":"\\ud800"},"channels":["x",7]}',
+            "channels[1]",
+        ),
+        (b"[]", None),
+    ],
+)
+def test_the_member_at_fault_is_named(value: bytes, field: str | None) -> None:
+    with pytest.raises(Poison) as raised:
+        decode_event(value, (), AT)
+
+    assert raised.value.field == field
+
+
 def test_a_native_event_keeps_its_members_and_the_bytes_of_its_data() -> None:
     """``data`` is not parsed: its white space and its numbers are the producer's."""
     value = (
