@@ -112,6 +112,8 @@ async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
     except HooklaneError as error:
         # It is free again when our hold on it is over.
         _log.warning("job_waits", reason=str(error))
+    except Exception:  # a fault of ours in one tenant's job must not stop the gateway for all
+        _log.exception("job_failed")
 
 
 async def keep_noting(stopping: asyncio.Event, uses: Uses) -> None:
@@ -136,6 +138,9 @@ async def keep_deleting(stopping: asyncio.Event, ports: Ports, holder: str) -> N
         except HooklaneError as error:
             _log.warning("deletion_waits", reason=str(error))
             deletion = None  # it is free again when our hold on it is over
+        except Exception:  # as with jobs
+            _log.exception("deletion_failed")
+            deletion = None
         await _pause(stopping, LOOK_EVERY_S if deletion is None else DELETION_STEP_EVERY_S)
 
 

@@ -106,9 +106,10 @@ async def _delete_some(ports: Ports, workspace_id: str) -> Mapping[str, int]:
     """Delete some of what is there; returns how many of which kind, nothing when none is left."""
     endpoints = await ports.endpoints.page(workspace_id, limit=ENDPOINTS_AT_ONCE)
     if endpoints:
+        # First what is found by the endpoints: a crash in between must not leave it behind.
+        await ports.deletions.purge_health([endpoint.id for endpoint in endpoints])
         for endpoint in endpoints:
             await ports.endpoints.delete(workspace_id, endpoint.id)
-        await ports.deletions.purge_health([endpoint.id for endpoint in endpoints])
         return {"webhooks": len(endpoints)}
     for kind in ports.deletion_kinds:
         count = await ports.deletions.purge(kind, workspace_id)

@@ -33,9 +33,16 @@ Bucket = Literal["minute", "hour", "day"]
 GroupBy = Literal["webhook_id", "event_type"]
 
 BUCKET_MS: Final[Mapping[Bucket, int]] = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
-WINDOW_MS: Final = DAY_MS
 BY_MINUTES_MS: Final = 2 * HOUR_MS
 BY_HOURS_MS: Final = 7 * DAY_MS
+WINDOW_MS: Final[Mapping[Bucket | None, int]] = {
+    None: DAY_MS,
+    "minute": BY_MINUTES_MS,
+    "hour": DAY_MS,
+    "day": 30 * DAY_MS,
+}
+"""How long a window is when nobody says when it begins, by its bucket."""
+
 BUCKETS_MAX: Final = 400  # six hours of minutes, a fortnight of hours, a year of days
 POINTS_MAX: Final = 5_000  # as many of all groups together
 
@@ -117,7 +124,7 @@ def window_of(query: Query, now_ms: int) -> Window:
     """
     bucket = one_of("bucket", query.bucket, get_args(Bucket))
     until_ms = min(_or(time_of("until", query.until), now_ms), now_ms + DAY_MS)
-    since_ms = max(_or(time_of("since", query.since), until_ms - WINDOW_MS), 0)
+    since_ms = max(_or(time_of("since", query.since), until_ms - WINDOW_MS[bucket]), 0)
     if since_ms >= until_ms:
         raise Invalid("is not before until, or is in the future; name a time before", field="since")
     if bucket is None:

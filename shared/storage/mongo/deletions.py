@@ -124,20 +124,20 @@ class DeletionStore:
 
     async def purge(self, kind: str, workspace_id: str) -> int:
         """Delete up to ``AT_ONCE`` things of a kind; returns how many, 0 when none is left."""
-        collection = self._mongo.collection(KINDS[kind].collection)
+        return await self._purge(KINDS[kind].collection, KINDS[kind].where(workspace_id))
+
+    async def purge_health(self, endpoint_ids: Collection[str]) -> None:
+        """Delete what is counted of these endpoints."""
+        await self._purge(HEALTH, {"_id": {"$in": list(endpoint_ids)}})
+
+    async def _purge(self, name: str, where: Document) -> int:
+        collection = self._mongo.collection(name)
         with outages():
-            found: list[Document] = await collection.find(
-                KINDS[kind].where(workspace_id), {"_id": 1}
-            ).to_list(AT_ONCE)
+            found: list[Document] = await collection.find(where, {"_id": 1}).to_list(AT_ONCE)
             if not found:
                 return 0
             done = await collection.delete_many({"_id": {"$in": [one["_id"] for one in found]}})
         return int(done.deleted_count)
-
-    async def purge_health(self, endpoint_ids: Collection[str]) -> None:
-        """Delete what is counted of these endpoints."""
-        with outages():
-            await self._mongo.collection(HEALTH).delete_many({"_id": {"$in": list(endpoint_ids)}})
 
 
 def _document(deletion: Deletion) -> Document:

@@ -199,6 +199,7 @@ async def test_a_credential_without_the_scope_is_refused_and_the_scope_named(
                 assert repr(scope) in answer.json()["detail"]
 
 
+@pytest.mark.slow
 async def test_the_scope_alone_is_enough(
     gateway: Gateway, closed: list[Operation], make_tenant: MakeTenant
 ) -> None:
@@ -264,6 +265,7 @@ async def test_what_another_workspace_has_does_not_exist_whatever_the_credential
     assert await state_without(gateway, mine) == before
 
 
+@pytest.mark.slow
 async def test_naming_what_another_workspace_has_tells_and_changes_nothing(
     gateway: Gateway, closed: list[Operation], make_tenant: MakeTenant
 ) -> None:

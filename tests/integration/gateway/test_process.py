@@ -159,6 +159,7 @@ async def test_settings_that_cannot_work_are_named(
     assert "c2hvcnQ" not in output.decode()
 
 
+@pytest.mark.slow
 async def test_operators_make_workspaces_keys_and_tokens(settings: Settings) -> None:
     await create_topics(settings)
     made = await admin(settings, "create-workspace", "--profile", "xqr", "--name", "Ålesund")

@@ -178,7 +178,8 @@ async def test_statistics_count_what_is_in_the_log(
     assert whole["totals"]["discarded"] == sum(one["discarded"] for one in whole["buckets"]) == 1
     alone = await get(gateway, qr3, f"/v1/webhooks/{first}/stats", bucket="minute")
     assert (alone["totals"]["succeeded"], alone["totals"]["failed"]) == (1, 0)
-    assert alone == await get(gateway, qr3, "/v1/stats", webhook_id=first, bucket="minute")
+    same = await get(gateway, qr3, "/v1/stats", webhook_id=first, bucket="minute")
+    assert alone["totals"] == same["totals"]
     groups = (await get(gateway, qr3, "/v1/stats", group_by="webhook_id"))["groups"]
     assert {one["webhook_id"]: one["totals"]["failed"] for one in groups} == {first: 0, second: 1}
     types = (await get(gateway, qr3, "/v1/stats", group_by="event_type"))["groups"]

@@ -271,6 +271,7 @@ async def test_an_outage_is_waited_out_and_leaves_no_doubles(
     assert values == [b"before", *(record.value for record in records)]
 
 
+@pytest.mark.slow
 async def test_stopping_does_not_wait_for_a_broker_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

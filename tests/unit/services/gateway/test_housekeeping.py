@@ -1,6 +1,8 @@
 """The gateway's background work survives outages and says whether events are accepted."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -104,3 +106,32 @@ async def test_uses_of_keys_are_written_in_the_end_and_after_an_outage() -> None
     await task
 
     assert keys.used_ms == {"ab": 8}
+
+
+class Claims:
+    """Something to be worked at, whenever it is asked for."""
+
+    def __init__(self) -> None:
+        self.claimed = 0
+
+    async def claim(self, _: str, __: int) -> object:
+        self.claimed += 1
+        return SimpleNamespace(sent=0, rate_per_s=1)
+
+
+@pytest.mark.parametrize("kind", ["jobs", "deletions"])
+async def test_a_fault_of_ours_in_one_tenants_work_stops_nothing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise KeyError("a fault of ours")
+
+    claims, stopping = Claims(), asyncio.Event()
+    ports: Any = SimpleNamespace(now_ms=lambda: 0, **{kind: claims})
+    monkeypatch.setattr(getattr(housekeeping, kind), "step", fail)
+    monkeypatch.setattr(housekeeping, "JOB_LOOK_EVERY_S", 0.001)
+    keep = housekeeping.keep_working if kind == "jobs" else housekeeping.keep_deleting
+    task = asyncio.create_task(keep(stopping, ports, "me"))
+    await until_true(lambda: claims.claimed >= 3, what="more work")
+    stopping.set()
+    await task
