@@ -42,6 +42,13 @@ def seal(ports: Ports, endpoint_id: str, secret: str) -> Sealed:
     )
 
 
+def opened(ports: Ports, endpoint: Endpoint) -> str | None:
+    """Return the secret where its owner needs it, None where receivers have a public key."""
+    if endpoint.public_key is not None:
+        return None
+    return ports.keyring.open(endpoint.secret, endpoint.id)
+
+
 def version_of(endpoint: Endpoint) -> SignatureVersion | None:
     """Return how the endpoint's newest secret signs, None where that is its profile's usual way."""
     return None if endpoint.public_key is None else "v1a"

@@ -13,6 +13,7 @@ from services.gateway.auth import Caller
 from services.gateway.custom_headers import NO_HEADERS, Sealed
 from services.gateway.endpoint_filters import Filters, chosen_by
 from services.gateway.etags import ANYTHING, Condition
+from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from services.gateway.rooms import check_room
 from services.gateway.schemas import CreateWebhook, UpdateWebhook
@@ -40,22 +41,26 @@ _TAKEN_AS_GIVEN: Final = (
 
 
 async def create(
-    ports: Ports, caller: Caller, wanted: CreateWebhook
+    ports: Ports, caller: Caller, wanted: CreateWebhook, origin: Origin
 ) -> tuple[Endpoint, str | None]:
     """Create an endpoint; returns it and its secret, once every service can know it.
 
-    There is no secret to return where its public key is enough.
+    There is no secret to return where its public key is enough. What a gateway has created that
+    died before it could say so is found, and returned instead.
 
     Raises InvalidFields, LimitReached, or Outage: then there is no endpoint and the call may be
     repeated.
     """
     _check(ports, caller, wanted)
+    *earlier, identifier = _identifiers(ports, origin)
+    for one in earlier:
+        standing = await ports.endpoints.get(caller.workspace_id, one)
+        if standing is not None:
+            return standing, keys.opened(ports, standing)
     if caller.limits.webhooks is not None:
         check_room(caller.limits, "webhooks", await ports.endpoints.count(caller.workspace_id))
     formatted = in_format(caller.profile, wanted.payload_format or "profile")
     secret = wanted.secret or keys.generated(ports, formatted, wanted.signature)
-    now_ms = ports.now_ms()
-    identifier = ids.new_id(ids.ENDPOINT, now_ms, ports.entropy(ids.ENTROPY_BYTES))
     made = keys.seal(ports, identifier, secret)
     blank = Endpoint(
         id=identifier,
@@ -66,14 +71,25 @@ async def create(
         secret=made.text,
         secret_hint=made.hint,
         public_key=made.public_key,
-        created_ms=now_ms,
-        updated_ms=now_ms,
+        created_ms=origin.time_ms,
+        updated_ms=origin.time_ms,
     )
     endpoint = with_fields(blank, wanted, _sealed_headers(ports, wanted, identifier))
     validation.check_whole(endpoint)
     created = await ports.endpoints.create(endpoint)
     caller.trail.changed(None, created)
     return created, made.shown
+
+
+def _identifiers(ports: Ports, origin: Origin) -> list[str]:
+    """Return the id of what is created; before it those that others may have used for this call."""
+    claim = origin.claim
+    if claim is None:
+        return [ids.new_id(ids.ENDPOINT, origin.time_ms, ports.entropy(ids.ENTROPY_BYTES))]
+    return [
+        ids.derived_id(ids.ENDPOINT, claim.time_ms, claim.id, claim.fingerprint, str(number))
+        for number in range(claim.takeovers + 1)
+    ]
 
 
 async def get(ports: Ports, caller: Caller, endpoint_id: str) -> Endpoint:

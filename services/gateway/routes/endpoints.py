@@ -18,8 +18,10 @@ from services.gateway.etags import condition_of, etag_of
 from services.gateway.guards import QUERY, SCOPE, TOKEN_ONLY
 from services.gateway.handlers import cloudevents, endpoints, matches
 from services.gateway.handlers.cloudevents import STRUCTURED_TYPE
+from services.gateway.idempotency import Origin
 from services.gateway.openapi import TOKEN_SECURITY, EventOperation, errors
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, MERGE_PATCH_TYPE, ApiRequest
+from services.gateway.routes.once import REPLAYED, IdempotencyKey, once
 from services.gateway.schemas import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -130,15 +132,20 @@ def tagged(
     description="The answer holds the signing secret in full: this time and, with the scope "
     "`secrets:read`, in the secret call. Events published after the answer are delivered.",
     opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.create"},
-    response_headers=[_ETAG],
-    responses=errors(413, 415),
+    response_headers=[_ETAG, REPLAYED],
+    responses=errors(409, 413, 415),
 )
 async def create_with_secret(
-    request: ApiRequest, data: JSONBody[CreateWebhook]
+    request: ApiRequest, data: JSONBody[CreateWebhook], idempotency_key: IdempotencyKey = None
 ) -> Response[Webhook]:
     """Create, as QR3's guide answers it."""
-    endpoint, secret = await endpoints.create(request.app.state.ports, request.auth, data)
-    return tagged(endpoint, secret=secret or UNSET)
+    ports, caller = request.app.state.ports, request.auth
+
+    async def perform(origin: Origin) -> Response[Webhook]:
+        endpoint, secret = await endpoints.create(ports, caller, data, origin)
+        return tagged(endpoint, secret=secret or UNSET)
+
+    return await once(request, idempotency_key, perform, status=201)
 
 
 @post(
@@ -147,13 +154,20 @@ async def create_with_secret(
     summary="Create a webhook",
     description="Fetch the signing secret from `/api/developer/webhooks/{id}/secret`.",
     opt={SCOPE: WEBHOOKS_WRITE, AUDIT: "webhook.create"},
-    response_headers=[_ETAG],
-    responses=errors(413, 415),
+    response_headers=[_ETAG, REPLAYED],
+    responses=errors(409, 413, 415),
 )
-async def create(request: ApiRequest, data: JSONBody[CreateWebhook]) -> Response[Webhook]:
+async def create(
+    request: ApiRequest, data: JSONBody[CreateWebhook], idempotency_key: IdempotencyKey = None
+) -> Response[Webhook]:
     """Create, as XQR's guide answers it."""
-    endpoint, _ = await endpoints.create(request.app.state.ports, request.auth, data)
-    return tagged(endpoint)
+    ports, caller = request.app.state.ports, request.auth
+
+    async def perform(origin: Origin) -> Response[Webhook]:
+        endpoint, _ = await endpoints.create(ports, caller, data, origin)
+        return tagged(endpoint)
+
+    return await once(request, idempotency_key, perform, status=201)
 
 
 @get(

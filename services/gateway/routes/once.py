@@ -54,20 +54,21 @@ T = TypeVar("T", bound=msgspec.Struct)
 async def once(
     request: ApiRequest,
     key: str | None,
-    perform: Callable[[Origin], Awaitable[T]],
+    perform: Callable[[Origin], Awaitable[T | Response[T]]],
     *,
     status: int,
     alone: bool = False,
     bodiless: bool = False,
 ) -> Response[T]:
-    """Answer with what ``perform`` returns, or has returned under this key.
+    """Answer with what ``perform`` returns, or has returned under this key, header fields included.
 
     ``alone``: it does without MongoDB, so an outage of it must not stop the call. ``bodiless``: the
     route reads no body.
     """
     calls: Once = request.app.state.once
     if key is None:
-        return Response(await perform(calls.origin()), status_code=status)
+        made, fields = _parts(await perform(calls.origin()))
+        return Response(made, status_code=status, headers=dict(fields))
     if not 0 < len(key) <= KEY_LENGTH_MAX or not ids.is_visible_ascii(key):
         raise Invalid(
             f"send 1 to {KEY_LENGTH_MAX} visible ASCII characters, such as a UUID", field=KEY_HEADER
@@ -83,7 +84,8 @@ async def once(
     )
 
     async def replied(origin: Origin) -> Reply:
-        return Reply(status, msgspec.json.encode(await perform(origin)))
+        made, fields = _parts(await perform(origin))
+        return Reply(status, msgspec.json.encode(made), fields)
 
     reply = await calls.call(wanted, replied, alone=alone)
     headers = dict(reply.headers)
@@ -91,6 +93,13 @@ async def once(
         headers[REPLAYED_HEADER] = "true"
     content: Any = reply.body
     return Response(content, status_code=reply.status, headers=headers)
+
+
+def _parts(made: T | Response[T]) -> tuple[T, tuple[tuple[str, str], ...]]:
+    """Return what was made, and the header fields that its answer has besides."""
+    if isinstance(made, Response):
+        return made.content, tuple(made.headers.items())
+    return made, ()
 
 
 def _said(request: ApiRequest, body: bytes) -> bytes:

@@ -43,6 +43,27 @@ async def test_a_thousand_concurrent_publishes_with_one_key_make_one_event(
     assert replayed.count("true") == AT_ONCE - 1
 
 
+async def test_a_webhook_is_created_once_and_answered_again_with_its_secret(
+    gateway: Gateway, qr3: Tenant
+) -> None:
+    headers = qr3.key | {"Idempotency-Key": "webhook-1"}
+    wanted = {"url": "https://example.com/hook", "events": ["*"]}
+
+    first = await gateway.client.post("/v1/webhooks", headers=headers, json=wanted)
+    again = await gateway.client.post("/v1/webhooks", headers=headers, json=wanted)
+    other = await gateway.client.post(
+        "/v1/webhooks", headers=headers, json={**wanted, "events": ["qr.scanned"]}
+    )
+
+    assert first.status_code == again.status_code == 201
+    assert first.json()["secret"]
+    assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+    assert again.headers["idempotent-replayed"] == "true"
+    assert other.status_code == 409
+    listed = await gateway.client.get("/v1/webhooks", headers=qr3.key)
+    assert [one["id"] for one in listed.json()["data"]] == [first.json()["id"]]
+
+
 async def test_a_batch_is_answered_again_as_it_was(gateway: Gateway, qr3: Tenant) -> None:
     headers = qr3.key | {"Idempotency-Key": "batch-1"}
     batch = [SCAN, {"type": "nope", "data": {}}, SCAN]

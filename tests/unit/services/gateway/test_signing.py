@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from services.gateway.errors import InvalidFields
 from services.gateway.handlers import endpoints, signing
+from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from services.gateway.schemas import CreateWebhook, RotateSecret, UpdateWebhook
 from shared.models.errors import Conflict, NotFound
@@ -58,7 +59,10 @@ class World:
     async def create(self, **wanted: object) -> str | None:
         given = {"url": "https://example.com/", "events": ["*"], **wanted}
         made, secret = await endpoints.create(
-            self.ports, self.caller, msgspec.convert(given, CreateWebhook)
+            self.ports,
+            self.caller,
+            msgspec.convert(given, CreateWebhook),
+            Origin(self.clock(), lambda _: ""),
         )
         self.id = made.id
         return secret
