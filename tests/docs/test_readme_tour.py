@@ -101,7 +101,7 @@ def _examples(hooklane: Hooklane, workspace_id: str) -> dict[str, list[str]]:
     text = guide.replace("127.0.0.1:9092", hooklane.bootstrap).replace("ws_…", workspace_id)
     return {
         language: re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        for language in ("python", "sh")
+        for language in ("python", "sh", "java")
     }
 
 
@@ -136,3 +136,20 @@ async def test_the_producers_examples_publish_events(
 
     assert len(commands) == 3
     assert [one.json()["data"] for one in delivered] == [{"short_code": "r7f3Kx"}] * 3
+
+
+@pytest.mark.slow
+async def test_the_java_example_publishes_an_event(checkout: Path, hooklane: Hooklane) -> None:
+    """By a JDK, which runs a single source file; CI has one."""
+    workspace = await hooklane.workspace("qr3")
+    (program,) = _examples(hooklane, workspace.id)["java"]
+    class_path = await asyncio.to_thread(console_class_path, cache.default_dir())
+    (checkout / "Publish.java").write_text(program, encoding="utf-8")
+
+    async with ScriptedReceiver() as receiver:
+        await workspace.create(receiver.url("/"), ["qr.scanned"])
+        printed = await _run("java", "-cp", class_path, "Publish.java", cwd=checkout)
+        (delivered,) = await receiver.arrived("/", 1)
+
+    assert "published at " in printed
+    assert delivered.json()["data"] == {"short_code": "r7f3Kx"}
