@@ -26,6 +26,7 @@ import structlog
 import uvloop
 
 from shared.config import ConfigError, Settings, load
+from shared.kafka import connections
 from shared.observe.health import HealthServer, Pulse
 from shared.observe.logs import configure_logs
 from shared.profiles.profile import ProfileError
@@ -71,6 +72,7 @@ def run(name: str, main: Main) -> NoReturn:
         sys.exit(f"hooklane-{name}: {error}")
     configure_logs(name, settings.log_level)
     _allow_open_files()
+    connections.mend()
     gc.freeze()  # what was imported stays
     gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
