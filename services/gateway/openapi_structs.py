@@ -8,6 +8,7 @@ wrong field with its fix, msgspec stops at the first one).
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
@@ -48,6 +49,11 @@ class StructSchemas(OpenAPISchemaPlugin):
             if isinstance(shown, Schema):
                 for name, value in _held(field.type):
                     setattr(shown, _CAPITAL.sub(lambda at: "_" + at[0].lower(), name), value)
+                for item in _texts_in(field.type):
+                    assert isinstance(shown.items, Schema)
+                    shown.items = dataclasses.replace(
+                        shown.items, min_length=item.min_length, max_length=item.max_length
+                    )
         return described
 
 
@@ -57,6 +63,16 @@ def _described(field_definition: FieldDefinition, creator: _Creator) -> Schema:
     schema = plugin.to_openapi_schema(field_definition, creator)
     assert isinstance(schema, Schema)
     return schema
+
+
+def _texts_in(told: msgspec.inspect.Type) -> Iterator[msgspec.inspect.StrType]:
+    """Yield the type of a list's items where these are texts of a length: Litestar forgets it."""
+    if isinstance(told, msgspec.inspect.Metadata):
+        yield from _texts_in(told.type)
+    elif isinstance(told, msgspec.inspect.ListType):
+        item = told.item_type
+        if isinstance(item, msgspec.inspect.StrType) and (item.min_length or item.max_length):
+            yield item
 
 
 def _held(told: msgspec.inspect.Type) -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import get_args
+from typing import Final, get_args
 
 import msgspec
 
@@ -16,6 +17,8 @@ from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
 from shared.models.searches import AttemptFilter
 
+_CODE: Final = re.compile("[1-9][0-9]{2}", re.ASCII)
+
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of deliveries is narrowed to; times are RFC 3339."""
@@ -25,7 +28,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
     until: str | None = None
     event_id: str | None = None
-    status_code: int | None = None
+    status_code: str | None = None
     webhook_id: str | None = None
 
 
@@ -192,8 +195,18 @@ def _chosen(caller: Caller, filters: Filters) -> AttemptFilter:
         status=one_of("status", filters.status, get_args(Status)),
         event_type=canonical_type(caller, filters.event_type),
         event_id=filters.event_id,
-        status_code=filters.status_code,
+        status_code=_code(filters.status_code),
     )
+
+
+def _code(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if _CODE.fullmatch(text) is None:
+        raise Invalid(
+            f"{text[:64]!r} is not a status code; send one of 100 to 999", field="status_code"
+        )
+    return int(text)
 
 
 def canonical_type(caller: Caller, event_type: str | None) -> str | None:

@@ -6,6 +6,7 @@ import base64
 from typing import Annotated, Final, get_args
 
 from litestar import get
+from litestar.openapi.spec import OpenAPIType
 from litestar.params import FromPath, QueryParameter
 
 from services.gateway.auth import DELIVERIES_READ
@@ -250,7 +251,11 @@ async def search(
     ] = None,
     event_id: Annotated[str | None, QueryParameter(description="Only those of this event.")] = None,
     status_code: Annotated[
-        int | None, QueryParameter(ge=100, le=999, description="Only with this answer.")
+        str | None,
+        QueryParameter(
+            description="Only with this answer.",
+            schema_extra={"type": OpenAPIType.INTEGER, "minimum": 100, "maximum": 999},
+        ),
     ] = None,
     since: Since = None,
     until: Until = None,

@@ -78,6 +78,7 @@ async def test_another_workspace_sees_nothing_of_it(
     [
         ({"status": "lost"}, "status"),
         ({"status_code": "20"}, "status_code"),
+        ({"status_code": "null"}, "status_code"),
         ({"since": "yesterday"}, "since"),
         ({"event_type": "qr.scaned"}, "event_type"),
         ({"cursor": "x"}, "cursor"),
