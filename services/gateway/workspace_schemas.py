@@ -25,7 +25,7 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class UpdateWorkspace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes of the settings; what is absent stays."""
 
     retention_days: (

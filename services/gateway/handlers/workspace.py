@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from services.gateway.auth import Caller
 from services.gateway.ports import Ports
-from services.gateway.workspace_schemas import UpdateWorkspace
+from services.gateway.workspace_schemas import UpdateSettings
 from shared.models.errors import Invalid, NotFound
 from shared.models.management import Workspace
 
@@ -16,7 +16,7 @@ async def get(ports: Ports, caller: Caller) -> Workspace:
     return _existing(await ports.workspaces.get(caller.workspace_id))
 
 
-async def change(ports: Ports, caller: Caller, wanted: UpdateWorkspace) -> Workspace:
+async def change(ports: Ports, caller: Caller, wanted: UpdateSettings) -> Workspace:
     """Change the settings; raises Invalid for a retention that the deployment does not give."""
     days = wanted.retention_days
     if days is UNSET:

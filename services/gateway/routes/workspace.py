@@ -14,7 +14,7 @@ from services.gateway.handlers import workspace
 from services.gateway.openapi import errors
 from services.gateway.ports import Ports
 from services.gateway.requests import CONTENT_TYPES, JSON_TYPE, MERGE_PATCH_TYPE, ApiRequest
-from services.gateway.workspace_schemas import UpdateWorkspace, WorkspaceSettings
+from services.gateway.workspace_schemas import UpdateSettings, WorkspaceSettings
 from shared.models.management import Workspace
 from shared.models.times import iso_ms
 
@@ -59,7 +59,7 @@ async def show(request: ApiRequest) -> WorkspaceSettings:
     },
     responses=errors(404, 413, 415),
 )
-async def change(request: ApiRequest, data: JSONBody[UpdateWorkspace]) -> WorkspaceSettings:
+async def change(request: ApiRequest, data: JSONBody[UpdateSettings]) -> WorkspaceSettings:
     """Change."""
     ports = request.app.state.ports
     return settings_of(ports, await workspace.change(ports, request.auth, data))

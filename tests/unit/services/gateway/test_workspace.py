@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.handlers import workspace
 from services.gateway.ports import Ports
-from services.gateway.workspace_schemas import UpdateWorkspace
+from services.gateway.workspace_schemas import UpdateSettings
 from shared.models.errors import Invalid, NotFound
 from shared.models.management import Workspace
 from tests.unit.services.gateway import fakes
@@ -21,7 +21,7 @@ async def ports() -> Ports:
 
 
 async def retention(ports: Ports, body: bytes) -> int:
-    wanted = msgspec.json.decode(body, type=UpdateWorkspace)
+    wanted = msgspec.json.decode(body, type=UpdateSettings)
     changed = await workspace.change(ports, fakes.caller(), wanted)
     assert changed == await workspace.get(ports, fakes.caller())
     return workspace.retention_days(ports, changed)
