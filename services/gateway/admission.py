@@ -15,14 +15,13 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.types import Message, Scope
 
-from services.gateway.auth import Caller
+from services.gateway.auth import READING, Caller
 from services.gateway.errors import Suspended
 from services.gateway.limiter import Limiter, MeteredSink, fields_of
 from services.gateway.ports import Ports
 from services.gateway.requests import ApiRequest
 from shared.policy.quotas import RULES, Standing
 
-READING: Final = ":read"
 _STANDINGS: Final = "hooklane_limits"
 _EVENT_RULES: Final = tuple(rule for rule in RULES if rule.unit == "events")
 

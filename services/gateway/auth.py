@@ -76,8 +76,14 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
 }
 """Named sets of scopes, for keys and tokens. A scope that is new here is the admins' at once."""
 
-MANAGING: Final = frozenset({WEBHOOKS_WRITE, KEYS_WRITE})
-"""Scopes of calls that need MongoDB anyway: there the credential is looked up anew."""
+READING: Final = ":read"
+"""What the scopes of calls end in that change nothing."""
+
+MANAGING: Final = frozenset(scope for scope in SCOPES if not scope.endswith(READING)) - {
+    EVENTS_WRITE
+}
+"""Scopes of calls that change something besides publishing. They need MongoDB anyway: there the
+credential is looked up anew."""
 
 KEY_PREFIX: Final = "hk_"
 KEY_ENTROPY_BYTES: Final = 32

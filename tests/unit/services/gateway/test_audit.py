@@ -17,7 +17,17 @@ from services.gateway import audit, auth
 from services.gateway.app import create_app
 from services.gateway.audit import VALUE_BYTES_MAX, differences, masked
 from services.gateway.auditing import AUDIT, new_entry
-from services.gateway.auth import Authenticator, JwtPolicy
+from services.gateway.auth import (
+    EVENTS_ERASE,
+    EVENTS_WRITE,
+    KEYS_WRITE,
+    MANAGING,
+    WEBHOOKS_WRITE,
+    WORKSPACE_WRITE,
+    Authenticator,
+    JwtPolicy,
+)
+from services.gateway.guards import SCOPE
 from services.gateway.handlers import accounts
 from services.gateway.ports import Ports
 from services.gateway.routes import api_routers
@@ -100,6 +110,20 @@ def test_every_call_that_changes_something_leaves_an_entry_or_has_a_reason_here(
     }
 
     assert silent == set(UNAUDITED), "name its action in opt[AUDIT], or the reason in UNAUDITED"
+
+
+def test_a_credential_is_looked_up_anew_by_whatever_changes_something_but_publishing() -> None:
+    scopes = {
+        handler.opt[SCOPE]
+        for router in api_routers()
+        for route in router.routes
+        for handler in route.route_handlers  # type: ignore[union-attr]
+        if AUDIT in handler.opt and SCOPE in handler.opt
+    }
+
+    changing = {scope for scope in scopes if not scope.endswith(":read")}
+    assert changing - {EVENTS_WRITE} == MANAGING
+    assert {EVENTS_ERASE, KEYS_WRITE, WEBHOOKS_WRITE, WORKSPACE_WRITE} == MANAGING
 
 
 async def test_an_entry_says_who_did_what_from_where_and_what_came_of_it(
