@@ -23,7 +23,7 @@ from deploy.local.mongo import Mongo as Server
 from shared.models import ids
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked, AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts, stats
 from shared.storage.mongo.attempts import AttemptLog
@@ -43,6 +43,7 @@ QUIET_EVERY_MS: Final = 4 * 3_600_000
 SILENT: Final = f"wh_{0xFFFFF:032x}"
 FAILED: Final = AttemptFilter(status="failed")
 RARE: Final = AttemptFilter(event_type="qr.flagged")
+FIRST: Final = Asked(limit=PAGE)
 
 Question = Callable[[], Awaitable[object]]
 
@@ -132,12 +133,10 @@ class LogBench:
     async def _searched(self, chosen: AttemptFilter) -> None:
         """Ask for a page from a random place on."""
         one = self._any()
-        await self._search.page(
-            one.workspace_id, limit=PAGE, before=one.delivery_id(), chosen=chosen
-        )
+        await self._search.page(one.workspace_id, _from(one, chosen))
 
     async def _first_page(self) -> None:
-        await self._search.page(self._any().workspace_id, limit=PAGE)
+        await self._search.page(self._any().workspace_id, FIRST)
 
     async def _event(self) -> None:
         one = self._any()
@@ -152,10 +151,10 @@ class LogBench:
 
     async def _endpoint(self, chosen: AttemptFilter) -> None:
         one = self._any()
-        await self._log.page(one.endpoint_id, limit=PAGE, before=one.delivery_id(), chosen=chosen)
+        await self._log.page(one.endpoint_id, _from(one, chosen))
 
     async def _endpoint_first(self) -> None:
-        await self._log.page(self._any().endpoint_id, limit=PAGE)
+        await self._log.page(self._any().endpoint_id, FIRST)
 
     async def _delivery(self) -> None:
         one = self._any()
@@ -175,8 +174,8 @@ class LogBench:
             "webhook, first page": self._endpoint_first,
             "webhook, status=failed": lambda: self._endpoint(FAILED),
             "webhook, rare event type": lambda: self._endpoint(RARE),
-            "webhook, a few a day": lambda: self._log.page(QUIET, limit=PAGE),
-            "webhook, nothing at all": lambda: self._log.page(SILENT, limit=PAGE),
+            "webhook, a few a day": lambda: self._log.page(QUIET, FIRST),
+            "webhook, nothing at all": lambda: self._log.page(SILENT, FIRST),
             "delivery by id": self._delivery,
             **self._stats.questions(),
         }
@@ -190,6 +189,11 @@ class LogBench:
             times_ms.append((time.perf_counter() - began) * 1_000)
         p50, p95 = statistics.median(times_ms), statistics.quantiles(times_ms, n=20)[-1]
         return f"{name:32}{p50:8.1f}{p95:8.1f}{max(times_ms):8.1f}"
+
+
+def _from(one: Attempt, chosen: AttemptFilter) -> Asked:
+    """Return the page behind an attempt."""
+    return Asked(limit=PAGE, before=one.delivery_id(), chosen=chosen)
 
 
 def _now_ms() -> int:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -74,15 +74,12 @@ async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> No
             if stopping.is_set():
                 return
             working = {task for task in working if not task.done()}
-            job = await _claimed(ports, f"{holder}.{number}") if _has_room(working) else None
+            has_room = len(working) < JOBS_AT_ONCE
+            job = await _claimed(ports, f"{holder}.{number}") if has_room else None
             if job is not None:
                 working.add(tasks.create_task(_work(stopping, ports, job)))
             else:
                 await _pause(stopping, JOB_LOOK_EVERY_S)
-
-
-def _has_room(working: Collection[object]) -> bool:
-    return len(working) < JOBS_AT_ONCE
 
 
 async def _claimed(ports: Ports, holder: str) -> Job | None:

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
+from services.gateway.absence import Absence
 from services.gateway.ports import Claims
 from shared.models import ids
 from shared.models.claims import Answer, Claim, judge, successor
@@ -34,9 +35,6 @@ KEY_LENGTH_MAX: Final = 255
 HOLDER_BYTES: Final = 12
 WAIT_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.05
-STORE_PAUSE_MS: Final = 5_000
-"""How long MongoDB is not asked again after it did not answer: each try takes two seconds."""
-
 _DAY_MS: Final = 86_400_000
 
 _log = structlog.get_logger("gateway")
@@ -103,7 +101,7 @@ class Once:
         self._now_ms = now_ms
         self._entropy = entropy
         self._under_way: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
-        self._store_away_until_ms = 0
+        self._absence = Absence(now_ms)
 
     def origin(self, claim: Claim | None = None) -> Origin:
         """Return the origin of a call; without a key it is a new one each time."""
@@ -184,12 +182,12 @@ class Once:
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         """Return what the store says; raises StoreAwayError, at once if it was away just now."""
-        if self._now_ms() < self._store_away_until_ms:
+        if self._absence:
             raise StoreAwayError(Outage("MongoDB does not answer"))
         try:
             return await question()
         except Outage as outage:
-            self._store_away_until_ms = self._now_ms() + STORE_PAUSE_MS
+            self._absence.note()
             raise StoreAwayError(outage) from outage
 
     async def _noted(self, note: Callable[[], Awaitable[None]]) -> None:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from services.gateway import metrics
+from services.gateway.absence import Absence
 from services.gateway.errors import TooLarge, TooMany
 from services.gateway.ports import Counters, Sink
 from shared.kafka.publisher import Position, Record
@@ -31,9 +32,6 @@ from shared.policy.quotas import (
     standing_of,
     window_of,
 )
-
-STORE_PAUSE_MS: Final = 5_000
-"""How long MongoDB is not asked again after it did not answer: each try takes two seconds."""
 
 PURSES_MAX: Final = 10_000
 
@@ -60,7 +58,7 @@ class Limiter:
         self._counters = counters
         self._now_ms = now_ms
         self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
-        self._away_until_ms = 0
+        self._absence = Absence(now_ms)
 
     async def take(
         self, workspace_id: str, limits: WorkspaceLimits, unit: Unit, count: int, note: Note
@@ -138,9 +136,9 @@ class Limiter:
 
     async def _filled(self, workspace_id: str, purse: Purse, count: int) -> bool:
         """Ask the counter for what ``count`` needs; returns False where MongoDB is away."""
-        now_ms, start_ms = self._now_ms(), purse.window.start_ms
-        if now_ms < self._away_until_ms:
+        if self._absence:
             return False
+        now_ms, start_ms = self._now_ms(), purse.window.start_ms
         units, limit = purse.wanted(count), purse.rule.name
         try:
             counted = await self._counters.take(
@@ -155,7 +153,7 @@ class Limiter:
             if unused:
                 await self._counters.give_back(workspace_id, limit, start_ms=start_ms, units=unused)
         except Outage as error:
-            self._away_until_ms = self._now_ms() + STORE_PAUSE_MS
+            self._absence.note()
             _log.warning("limits_open", limit=limit, reason=str(error))
             return False
         return True

@@ -29,7 +29,7 @@ from shared.models.management import (
     Workspace,
 )
 from shared.models.rejected import Rejected
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked
 from shared.models.stats import Cells
 from shared.models.times import iso_ms
 from shared.policy.addresses import EgressPolicy
@@ -78,7 +78,11 @@ class Counters(Protocol):
 
 
 class Deletions(Protocol):
-    """Deletions of workspaces, and of what belongs to one."""
+    """Deletions of workspaces, and of what belongs to one, which is of some ``kinds``."""
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Return what ``purge`` deletes."""
 
     async def add(self, deletion: Deletion) -> Deletion:
         """Store a new one; returns the one that stands, which may be from before."""
@@ -199,16 +203,7 @@ class RowPage(Protocol):
 class DeliveryLog(Protocol):
     """The log of attempts."""
 
-    async def page(
-        self,
-        endpoint_id: str,
-        *,
-        limit: int,
-        before: str | None,
-        chosen: AttemptFilter,
-        since_ms: int | None,
-        until_ms: int | None,
-    ) -> RowPage:
+    async def page(self, endpoint_id: str, asked: Asked) -> RowPage:
         """Return one page, newest first."""
 
     async def get(self, endpoint_id: str, delivery_id: str) -> Row | None:
@@ -230,16 +225,7 @@ class FoundRows(Protocol):
 class LogSearch(Protocol):
     """The log of a whole workspace."""
 
-    async def page(
-        self,
-        workspace_id: str,
-        *,
-        limit: int,
-        before: str | None,
-        chosen: AttemptFilter,
-        since_ms: int | None,
-        until_ms: int | None,
-    ) -> RowPage:
+    async def page(self, workspace_id: str, asked: Asked) -> RowPage:
         """Return one page, newest first."""
 
     async def of_event(
@@ -443,7 +429,6 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Jobs
     counters: Counters
     deletions: Deletions
-    deletion_kinds: tuple[str, ...]
     rejected: RejectedEvents
     erasures: Erasures
     bodies: Bodies

@@ -159,7 +159,6 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         jobs=JobStore(mongo, retention_days=settings.log_retention_days),
         counters=CounterStore(mongo),
         deletions=DeletionStore(mongo, retention_days=settings.log_retention_days),
-        deletion_kinds=tuple(deletions.KINDS),
         rejected=RejectedStore(mongo, retention_days=settings.log_retention_days),
         erasures=erasures,
         bodies=GuardedBodies(reader, erasures),

@@ -62,3 +62,17 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ALL_ATTEMPTS: Final = AttemptFilter()
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the log: rows older than the delivery ``before``, newest first, due in this time.
+
+    From ``since_ms`` on, before ``until_ms``. A page with a filter may be short although another
+    one follows.
+    """
+
+    limit: int
+    before: str | None = None
+    chosen: AttemptFilter = ALL_ATTEMPTS
+    since_ms: int | None = None
+    until_ms: int | None = None

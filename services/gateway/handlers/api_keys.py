@@ -20,6 +20,7 @@ from msgspec import UNSET
 
 from services.gateway import auth
 from services.gateway.auth import KEYS_WRITE, ROLES, SCOPES, Caller, granted
+from services.gateway.contention import until_stored
 from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.key_schemas import (
     NAME_LENGTH_MAX,
@@ -32,14 +33,13 @@ from services.gateway.rooms import check_room
 from services.gateway.schemas import OVERLAP_S_MAX
 from services.gateway.times import time_of
 from shared.models import ids
-from shared.models.errors import Conflict, Forbidden, Invalid, NotFound, Outage
+from shared.models.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.management import ApiKey, EarlierKey
 
 KEYS_MAX: Final = 100
 """Of a workspace; each is looked at to see that one remains that can manage the others."""
 
 EARLIER_MAX: Final = 5
-CHANGE_TRIES_MAX: Final = 5
 
 
 class Made(NamedTuple):
@@ -198,7 +198,7 @@ def _managed_until(keys: Iterable[ApiKey]) -> float:
 async def _change(
     ports: Ports, caller: Caller, key_id: str, change_of: Callable[[ApiKey], ApiKey]
 ) -> ApiKey:
-    for _ in range(CHANGE_TRIES_MAX):
+    async def attempt() -> ApiKey | None:
         keys = await ports.api_keys.of_workspace(caller.workspace_id)
         current = _named(keys, key_id)
         _check_grants(caller, current)
@@ -209,13 +209,14 @@ async def _change(
             raise _last_one()
         changed = await ports.api_keys.replace(current, wanted)
         if changed is None:
-            continue
+            return None
         if locks_out(keys, await ports.api_keys.of_workspace(caller.workspace_id), ports.now_ms()):
             await ports.api_keys.replace(changed, current)
             raise _last_one()
         caller.trail.changed(current, changed)
         return changed
-    raise Outage(f"{key_id} is being changed by others all the time")
+
+    return await until_stored(key_id, attempt)
 
 
 def _named(keys: Iterable[ApiKey], key_id: str) -> ApiKey:

@@ -111,7 +111,7 @@ async def _delete_some(ports: Ports, workspace_id: str) -> Mapping[str, int]:
         for endpoint in endpoints:
             await ports.endpoints.delete(workspace_id, endpoint.id)
         return {"webhooks": len(endpoints)}
-    for kind in ports.deletion_kinds:
+    for kind in ports.deletions.kinds:
         count = await ports.deletions.purge(kind, workspace_id)
         if count:
             return {kind: count}

@@ -15,7 +15,7 @@ from services.gateway.ports import BodyErased, BodyUnavailable, Kept, Place, Por
 from services.gateway.times import time_of
 from shared.models.attempts import Attempt, Status
 from shared.models.errors import Invalid, NotFound
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked, AttemptFilter
 
 _CODE: Final = re.compile("[1-9][0-9]{2}", re.ASCII)
 
@@ -45,20 +45,16 @@ async def page(
 
     Raises NotFound, Invalid.
     """
-    since_ms, until_ms = time_of("since", filters.since), time_of("until", filters.until)
-    chosen = _chosen(caller, filters)
-    if endpoint_id is not None:
-        await endpoints.get(ports, caller, endpoint_id)
-    return await read(
-        ports,
-        caller.workspace_id,
-        endpoint_id,
+    asked = Asked(
         limit=limit,
         before=before,
-        chosen=chosen,
-        since_ms=since_ms,
-        until_ms=until_ms,
+        since_ms=time_of("since", filters.since),
+        until_ms=time_of("until", filters.until),
+        chosen=_chosen(caller, filters),
     )
+    if endpoint_id is not None:
+        await endpoints.get(ports, caller, endpoint_id)
+    return await read(ports, caller.workspace_id, endpoint_id, asked)
 
 
 async def search(
@@ -113,35 +109,11 @@ class EventPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-async def read(
-    ports: Ports,
-    workspace_id: str,
-    endpoint_id: str | None,
-    *,
-    limit: int,
-    before: str | None,
-    chosen: AttemptFilter,
-    since_ms: int | None = None,
-    until_ms: int | None = None,
-) -> RowPage:
+async def read(ports: Ports, workspace_id: str, endpoint_id: str | None, asked: Asked) -> RowPage:
     """Return a page of an endpoint's log, or of the workspace's where that is None."""
     if endpoint_id is not None:
-        return await ports.log.page(
-            endpoint_id,
-            limit=limit,
-            before=before,
-            chosen=chosen,
-            since_ms=since_ms,
-            until_ms=until_ms,
-        )
-    return await ports.search.page(
-        workspace_id,
-        limit=limit,
-        before=before,
-        chosen=chosen,
-        since_ms=since_ms,
-        until_ms=until_ms,
-    )
+        return await ports.log.page(endpoint_id, asked)
+    return await ports.search.page(workspace_id, asked)
 
 
 async def get(ports: Ports, caller: Caller, endpoint_id: str, delivery_id: str) -> Row:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from services.gateway import custom_headers, keys, validation
 from services.gateway.auth import Caller
+from services.gateway.contention import until_stored
 from services.gateway.custom_headers import NO_HEADERS, Sealed
 from services.gateway.endpoint_filters import Filters, chosen_by
 from services.gateway.etags import ANYTHING, Condition
@@ -20,14 +21,13 @@ from services.gateway.schemas import CreateWebhook, UpdateWebhook
 from shared.kafka.publisher import Record
 from shared.models import ids
 from shared.models.deliveries import META_HEADER, TRIGGER_PING, DeliveryMeta, encode_meta
-from shared.models.errors import NotFound, Outage
+from shared.models.errors import NotFound
 from shared.models.management import Endpoint
 from shared.models.times import iso_ms
 from shared.profiles.formats import in_format
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
 
-CHANGE_TRIES_MAX: Final = 5
 PUBLISH_TIMEOUT_MS: Final = 5_000
 _TAKEN_AS_GIVEN: Final = (
     "url",
@@ -250,7 +250,8 @@ async def replace(
 
     Raises NotFound, PreconditionFailed, what ``change_of`` raises, or Outage as ``change`` does.
     """
-    for _ in range(CHANGE_TRIES_MAX):
+
+    async def attempt() -> Endpoint | None:
         current = await get(ports, caller, endpoint_id)
         condition.check(current)
         wanted = change_of(current)
@@ -259,8 +260,9 @@ async def replace(
         changed = await ports.endpoints.replace(wanted)
         if changed is not None:
             caller.trail.changed(current, changed)
-            return changed
-    raise Outage(f"{endpoint_id} is being changed by others all the time")
+        return changed
+
+    return await until_stored(endpoint_id, attempt)
 
 
 async def ping(ports: Ports, caller: Caller, endpoint_id: str) -> tuple[str, str]:

@@ -15,13 +15,13 @@ import msgspec
 from msgspec import UNSET
 
 from services.gateway.auth import Caller
+from services.gateway.contention import until_stored
 from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.event_schemas import CreateEventType, EventType, UpdateEventType
-from services.gateway.handlers.endpoints import CHANGE_TRIES_MAX
 from services.gateway.ports import Ports
 from services.gateway.rooms import check_room
 from services.gateway.schemas import DESCRIPTION_LENGTH_MAX
-from shared.models.errors import Conflict, NotFound, Outage
+from shared.models.errors import Conflict, NotFound
 from shared.models.management import OwnType, Workspace
 from shared.models.operational import OPERATIONAL
 from shared.profiles.profile import Profile, is_event_type
@@ -154,13 +154,13 @@ def _operational() -> Iterable[EventType]:
 async def _change(
     ports: Ports, caller: Caller, with_change: Callable[[Workspace, Profile], tuple[OwnType, ...]]
 ) -> None:
-    for _ in range(CHANGE_TRIES_MAX):
+    async def attempt() -> Workspace | None:
         workspace, product = await _workspace(ports, caller)
         types = with_change(workspace, product)
         wanted = msgspec.structs.replace(workspace, types=types)
-        if await ports.workspaces.set_types(wanted) is not None:
-            return
-    raise Outage("the workspace is being changed by others all the time")
+        return await ports.workspaces.set_types(wanted)
+
+    await until_stored("the workspace", attempt)
 
 
 async def _workspace(ports: Ports, caller: Caller) -> tuple[Workspace, Profile]:

@@ -27,6 +27,7 @@ from shared.models.deliveries import META_HEADER, encode_meta
 from shared.models.errors import Conflict, NotFound, Outage
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, JobState, Resend, Wish
 from shared.models.management import Endpoint
+from shared.models.searches import Asked
 
 PIECES_PER_S: Final = 2
 PIECE_ROWS_MAX: Final = 500
@@ -160,16 +161,14 @@ def rest_s(rate_per_s: int, sent: int, took_s: float) -> float:
 
 async def _page(ports: Ports, job: Job, *, limit: int, before: str | None) -> RowPage:
     """Return a page of the log of what a job is about, newest first."""
-    return await deliveries.read(
-        ports,
-        job.workspace_id,
-        job.endpoint_id,
+    asked = Asked(
         limit=limit,
         before=before,
         chosen=job.chosen(),
         since_ms=job.since_ms,
         until_ms=job.until_ms,
     )
+    return await deliveries.read(ports, job.workspace_id, job.endpoint_id, asked)
 
 
 class _Going(NamedTuple):

@@ -23,7 +23,7 @@ from shared.models import ids
 from shared.models.attempts import Attempt
 from shared.models.errors import Conflict, NotFound
 from shared.models.management import Endpoint
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked, AttemptFilter
 
 SINGLE_MAX: Final = 100
 """Retries of an endpoint that can be discarded one by one: every worker keeps them in memory."""
@@ -47,9 +47,8 @@ async def page(
     """
     if endpoint_id is not None:
         await endpoints.get(ports, caller, endpoint_id)
-    found = await deliveries.read(
-        ports, caller.workspace_id, endpoint_id, limit=limit, before=before, chosen=_PENDING
-    )
+    asked = Asked(limit=limit, before=before, chosen=_PENDING)
+    found = await deliveries.read(ports, caller.workspace_id, endpoint_id, asked)
     made = await ports.search.known(caller.workspace_id, _following(found.rows))
     targets = {
         identifier: await ports.endpoints.get(caller.workspace_id, identifier)

@@ -14,10 +14,10 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
+from services.gateway.contention import until_stored
 from services.gateway.errors import FieldError, InvalidFields
 from services.gateway.etags import Condition
 from services.gateway.handlers import accounts
-from services.gateway.handlers.endpoints import CHANGE_TRIES_MAX
 from services.gateway.operator_schemas import (
     COUNT_MAX,
     NAME_LENGTH_MAX,
@@ -27,7 +27,7 @@ from services.gateway.operator_schemas import (
 )
 from services.gateway.operators import Operator
 from services.gateway.ports import Ports
-from shared.models.errors import Conflict, Invalid, NotFound, Outage
+from shared.models.errors import Conflict, Invalid, NotFound
 from shared.models.limits import NO_LIMITS, WorkspaceLimits
 from shared.models.management import Workspace
 
@@ -138,7 +138,8 @@ async def replace(
     what: str,
 ) -> Workspace:
     """Put ``change_of`` the present workspace in its place; nothing is stored if it is the same."""
-    for _ in range(CHANGE_TRIES_MAX):
+
+    async def attempt() -> Workspace | None:
         current = await get(ports, workspace_id)
         condition.check(current)
         if current.deleting_ms is not None:
@@ -151,8 +152,9 @@ async def replace(
         if changed is not None:
             _noted(operator, changed, what)
             operator.trail.changed(current, changed)
-            return changed
-    raise Outage(f"{workspace_id} is being changed by others all the time")
+        return changed
+
+    return await until_stored(workspace_id, attempt)
 
 
 async def create_key(

@@ -16,12 +16,12 @@ from pymongo.errors import BulkWriteError
 
 from shared.models import ids
 from shared.models.errors import Outage
-from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
+from shared.models.searches import Asked
 from shared.storage.chunks import SLOT_MS, AttemptRow, Chunk, Logged, chunk_up
 from shared.storage.mongo.client import DAY_MS, DUPLICATE_KEY, Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, Index
 from shared.storage.mongo.log_rules import LogRules
-from shared.storage.mongo.log_spans import Asked, Page, of_second, page_of, rows_of
+from shared.storage.mongo.log_spans import Page, of_second, page_of, rows_of
 
 CHUNKS: Final = "log_chunks"
 
@@ -110,30 +110,15 @@ class AttemptLog:
             return _judge(error, chunks)
         return Stored(fresh=len(records), known=0)
 
-    async def page(
-        self,
-        endpoint_id: str,
-        *,
-        limit: int,
-        before: str | None = None,
-        chosen: AttemptFilter = ALL_ATTEMPTS,
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-    ) -> Page:
-        """Return an endpoint's rows, newest first, that are older than the delivery ``before``.
-
-        ``since_ms`` and ``until_ms`` bound when the attempt was due: from ``since_ms`` on, before
-        ``until_ms``. A page with a filter may be short although another one follows. Raises Outage.
-        """
-        now_ms = self._now_ms()
-        asked = Asked(
-            limit=limit,
-            chosen=chosen,
-            before=before,
-            since_ms=max(since_ms or 0, now_ms - self._retention_ms),
-            until_ms=until_ms,
+    async def page(self, endpoint_id: str, asked: Asked) -> Page:
+        """Return a page of an endpoint's rows. Raises Outage."""
+        return await page_of(
+            self._collection,
+            {"endpoint_id": endpoint_id},
+            asked,
+            now_ms=self._now_ms(),
+            kept_ms=self._retention_ms,
         )
-        return await page_of(self._collection, {"endpoint_id": endpoint_id}, asked, now_ms)
 
     async def get(self, endpoint_id: str, delivery_id: str) -> AttemptRow | None:
         """Return one row, or None; callers may send anything for an id. Raises Outage."""

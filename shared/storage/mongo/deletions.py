@@ -82,6 +82,8 @@ INDEXES: Final = (
 class DeletionStore:
     """The ``deletions`` collection. Every call may raise Outage."""
 
+    kinds: Final = tuple(KINDS)
+
     def __init__(self, mongo: Mongo, *, retention_days: int) -> None:
         self._mongo = mongo
         self._collection = mongo.collection(DELETIONS)

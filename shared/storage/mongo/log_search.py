@@ -15,13 +15,12 @@ from typing import Final, NamedTuple
 from shared.models import ids
 from shared.models.attempts import Attempt
 from shared.models.jobs import Resend
-from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
+from shared.models.searches import Asked
 from shared.storage.chunks import SLOT_MS, AttemptRow
 from shared.storage.mongo.attempts import CHUNKS
 from shared.storage.mongo.client import DAY_MS, Document, Mongo, outages
 from shared.storage.mongo.log_spans import (
     SPAN_S_MIN,
-    Asked,
     Page,
     next_span_s,
     oldest_chunks,
@@ -48,30 +47,15 @@ class LogSearch:
         self._retention_ms = retention_days * DAY_MS
         self._now_ms = now_ms
 
-    async def page(
-        self,
-        workspace_id: str,
-        *,
-        limit: int,
-        before: str | None = None,
-        chosen: AttemptFilter = ALL_ATTEMPTS,
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-    ) -> Page:
-        """Return a workspace's rows, newest first, that are older than the delivery ``before``.
-
-        ``since_ms`` and ``until_ms`` bound when the attempt was due: from ``since_ms`` on, before
-        ``until_ms``. A page may be short although another one follows.
-        """
-        now_ms = self._now_ms()
-        asked = Asked(
-            limit=limit,
-            chosen=chosen,
-            before=before,
-            since_ms=max(since_ms or 0, now_ms - self._retention_ms),
-            until_ms=until_ms,
+    async def page(self, workspace_id: str, asked: Asked) -> Page:
+        """Return a page of a workspace's rows."""
+        return await page_of(
+            self._collection,
+            {"workspace_id": workspace_id},
+            asked,
+            now_ms=self._now_ms(),
+            kept_ms=self._retention_ms,
         )
-        return await page_of(self._collection, {"workspace_id": workspace_id}, asked, now_ms)
 
     async def of_event(
         self, workspace_id: str, event_id: str, *, since_ms: int, until_ms: int

@@ -21,7 +21,7 @@ import msgspec
 from pymongo import ASCENDING, DESCENDING
 
 from shared.models import ids
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked
 from shared.storage.chunks import SLOT_MS, AttemptRow, merge
 from shared.storage.mongo.client import Collection, Document, outages
 
@@ -45,27 +45,17 @@ class Page(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page is to show: rows older than the delivery ``before``, and due in this time.
-
-    From ``since_ms`` on, before ``until_ms``.
-    """
-
-    limit: int
-    chosen: AttemptFilter
-    before: str | None = None
-    since_ms: int
-    until_ms: int | None = None
-
-
-async def page_of(collection: Collection, owner: Document, asked: Asked, now_ms: int) -> Page:
-    """Return a page of the rows of ``owner``, newest first; raises Outage."""
+async def page_of(
+    collection: Collection, owner: Document, asked: Asked, *, now_ms: int, kept_ms: int
+) -> Page:
+    """Return a page of the rows of ``owner`` that were due within ``kept_ms``; raises Outage."""
+    since_ms = max(asked.since_ms or 0, now_ms - kept_ms)
     where = {**owner, "failed": True} if asked.chosen.status == "failed" else owner
     latest_ms = now_ms + AHEAD_MS
     newest_ms = latest_ms if asked.until_ms is None else min(asked.until_ms, latest_ms)
-    start = first_id(asked.since_ms)
+    start = first_id(since_ms)
     end = min(first_id(newest_ms), asked.before or _BEHIND_ALL)
-    stop_s, first_s = _stop_s(end), asked.since_ms // SLOT_MS
+    stop_s, first_s = _stop_s(end), since_ms // SLOT_MS
     rows: list[AttemptRow] = []
     read, span_s = 0, SPAN_S_MIN
     ahead_s = max(0, stop_s - now_ms // SLOT_MS)  # where there is hardly anything

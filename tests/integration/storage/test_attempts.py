@@ -5,11 +5,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pymongo.errors import BulkWriteError
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked, AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts as module
 from shared.storage.mongo import log_spans
@@ -56,10 +57,10 @@ async def insert(log: AttemptLog, *attempts: Attempt, start: int = 0) -> Any:
 
 async def pages(log: AttemptLog, *, limit: int, **asked: Any) -> list[Page]:
     times = {name: asked.pop(name) for name in ("since_ms", "until_ms") if name in asked}
-    chosen = AttemptFilter(**asked)
-    got = [await log.page("wh_1", limit=limit, chosen=chosen, **times)]
+    wanted = Asked(limit=limit, chosen=AttemptFilter(**asked), **times)
+    got = [await log.page("wh_1", wanted)]
     while got[-1].next is not None:
-        got.append(await log.page("wh_1", limit=limit, chosen=chosen, before=got[-1].next, **times))
+        got.append(await log.page("wh_1", replace(wanted, before=got[-1].next)))
     return got
 
 

@@ -5,10 +5,11 @@ from itertools import count
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.errors import Outage
-from shared.models.searches import AttemptFilter
+from shared.models.searches import Asked, AttemptFilter
 from shared.storage.chunks import Logged
 from shared.storage.mongo import attempts, log_search, log_spans
 from shared.storage.mongo.attempts import AttemptLog
@@ -38,13 +39,11 @@ class Logs:
 
     async def pages(self, *, limit: int = 50, **asked: Any) -> list[Page]:
         times = {name: asked.pop(name) for name in ("since_ms", "until_ms") if name in asked}
-        chosen = AttemptFilter(**asked)
+        wanted = Asked(limit=limit, chosen=AttemptFilter(**asked), **times)
         before = None
         got: list[Page] = []
         while not got or before is not None:
-            page = await self.search.page(
-                "ws_1", limit=limit, chosen=chosen, before=before, **times
-            )
+            page = await self.search.page("ws_1", replace(wanted, before=before))
             got.append(page)
             before = page.next
         return got
@@ -116,10 +115,10 @@ async def test_filters_leave_what_is_asked_for(
 
 async def test_what_comes_in_between_two_pages_moves_nothing(logs: Logs) -> None:
     await logs.insert(*[row(number) for number in range(0, 10, 2)])
-    first = await logs.search.page("ws_1", limit=2)
+    first = await logs.search.page("ws_1", Asked(limit=2))
     await logs.insert(row(9), row(3))
 
-    second = await logs.search.page("ws_1", limit=9, before=first.next)
+    second = await logs.search.page("ws_1", Asked(limit=9, before=first.next))
 
     assert [one.attempt.event_id for one in first.rows] == ["evt_8", "evt_6"]
     assert [one.attempt.event_id for one in second.rows] == ["evt_4", "evt_3", "evt_2", "evt_0"]
@@ -241,5 +240,5 @@ async def test_a_server_that_is_away_is_an_outage(unused_tcp_port: int) -> None:
     mongo = Mongo(f"mongodb://127.0.0.1:{unused_tcp_port}/", "log")
     search = LogSearch(mongo, retention_days=30, now_ms=lambda: NOW_MS)
     with pytest.raises(Outage):
-        await search.page("ws_1", limit=1)
+        await search.page("ws_1", Asked(limit=1))
     mongo.close()

@@ -234,7 +234,6 @@ def ports(**given: Any) -> Ports:
         "jobs": None,
         "counters": None,
         "deletions": None,
-        "deletion_kinds": (),
         "health": None,
         "claims": MemoryClaims(),
         "rejected": None,

@@ -27,6 +27,7 @@ from shared.models.deliveries import DeliveryMeta, meta_of
 from shared.models.errors import Outage
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, Resend, Wish, stored, wished
 from shared.models.management import Endpoint
+from shared.models.searches import Asked
 from shared.storage.chunks import AttemptRow
 from shared.storage.mongo.log_spans import Page
 from tests.support.polling import until_true
@@ -114,9 +115,9 @@ class World:
     async def endpoint_of(self, _: str, __: str) -> Endpoint | None:
         return self.endpoint
 
-    async def page(self, _: str, *, limit: int, before: str | None, **__: Any) -> Page:
-        found = [one for one in self.rows if before is None or one.id < before]
-        limit = min(limit, SHORT_PAGE)
+    async def page(self, _: str, asked: Asked) -> Page:
+        found = [one for one in self.rows if asked.before is None or one.id < asked.before]
+        limit = min(asked.limit, SHORT_PAGE)
         return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
     async def read_many(self, places: Sequence[Place]) -> list[Kept | BodyUnavailable]:

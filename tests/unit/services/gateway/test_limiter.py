@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import REGISTRY
 
+from services.gateway.absence import STORE_PAUSE_MS
 from services.gateway.errors import TooLarge, TooMany
-from services.gateway.limiter import STORE_PAUSE_MS, Limiter, MeteredSink, fields_of
+from services.gateway.limiter import Limiter, MeteredSink, fields_of
 from services.gateway.rooms import check_room
 from shared.kafka.publisher import Position, Record
 from shared.models.errors import Outage

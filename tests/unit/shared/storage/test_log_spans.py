@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.models.attempts import Attempt, encode_attempt
-from shared.models.searches import ALL_ATTEMPTS, AttemptFilter
+from shared.models.searches import ALL_ATTEMPTS, Asked, AttemptFilter
 from shared.storage.chunks import Logged, chunk_up
 from shared.storage.mongo import log_spans
-from shared.storage.mongo.log_spans import Asked, Page, next_span_s, page_of
+from shared.storage.mongo.log_spans import Page, next_span_s, page_of
 from tests.unit.services.recorder.kit import attempt
 
 NOW_MS = 1_790_000_000_000
@@ -87,7 +87,7 @@ async def next_page(
     collection: Collection, limit: int, before: str | None, chosen: AttemptFilter
 ) -> Page:
     asked = Asked(limit=limit, chosen=chosen, before=before, since_ms=NOW_MS - 500_000)
-    return await page_of(collection, OWNER, asked, NOW_MS)  # type: ignore[arg-type]
+    return await page_of(collection, OWNER, asked, now_ms=NOW_MS, kept_ms=NOW_MS)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50)
@@ -141,7 +141,7 @@ async def test_nothing_is_shown_from_the_end_on(until_ms: int) -> None:
     collection.write(rows)
     asked = Asked(limit=9, chosen=ALL_ATTEMPTS, since_ms=0, until_ms=until_ms)
 
-    page = await page_of(collection, OWNER, asked, NOW_MS)  # type: ignore[arg-type]
+    page = await page_of(collection, OWNER, asked, now_ms=NOW_MS, kept_ms=NOW_MS)  # type: ignore[arg-type]
 
     expected = [one.delivery_id() for one in rows if one.due_ms < until_ms]
     assert [one.id for one in page.rows] == expected
