@@ -13,6 +13,7 @@ from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 
 from services.gateway.admission import admit
+from services.gateway.auditing import intend
 from services.gateway.auth import MANAGING, Authenticator
 from services.gateway.errors import InvalidFields, unknown_names
 from shared.models.errors import Forbidden
@@ -20,6 +21,15 @@ from shared.models.errors import Forbidden
 SCOPE: Final = "scope"
 TOKEN_ONLY: Final = "token_only"  # noqa: S105 - the name of an option
 QUERY: Final = "query"
+
+
+async def enter(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let the request pass as ``authorise`` does, then store the entry of what it changes.
+
+    One guard and not two, because Litestar copies the handler for each: 4 % of publishing.
+    """
+    await authorise(connection, handler)
+    await intend(connection, handler)
 
 
 async def authorise(

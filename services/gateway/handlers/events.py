@@ -8,7 +8,7 @@ with the same reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -44,6 +44,83 @@ Renew = Callable[[Caller], Awaitable[Caller]]
 """Looks the caller's event types up again: one that is unknown may have been made just now."""
 
 
+class Intake:
+    """Takes the events of one call. What they have in common is worked out once, not for each."""
+
+    def __init__(self, ports: Ports, caller: Caller, origin: Origin) -> None:
+        self._topic = ports.events_topic
+        self._workspace_id = caller.workspace_id
+        self._key = caller.workspace_id.encode()
+        self._profile = caller.profile
+        self._envelope = Envelope(caller.profile)
+        self._origin = origin
+        self._canonical: dict[str, str] = {}  # of the types that may be published
+
+    def take(self, posted: Posted, index: int = 0) -> tuple[Event, Record]:
+        """Return the event at ``index`` of the call and its record; raises Poison with the reason,
+        which is that of fan-out, where that would reject it."""
+        event = decode_event(
+            posted.value,
+            posted.headers,
+            Coordinates("", 0, index, self._origin.time_ms),
+            Defaults(workspace_id=self._workspace_id, id=self._origin.event_id(index)),
+        )
+        self._check(event)
+        value = _value(event)
+        if len(value) > EVENT_BYTES_MAX:
+            raise Poison(f"the event has {len(value)} bytes; {EVENT_BYTES_MAX} are allowed")
+        return event, Record(self._topic, self._key, value)
+
+    def _check(self, event: Event) -> None:
+        if event.workspace_id != self._workspace_id:
+            raise Poison(
+                "workspace_id is not that of your credential; leave it out", field="workspace_id"
+            )
+        self._envelope.render(
+            event_id=event.id,
+            event_type=self._published_as(event.type),
+            created=event.created,
+            workspace_id=event.workspace_id,
+            data=event.data,
+        )
+
+    def _published_as(self, event_type: str) -> str:
+        """Return the canonical name of a type; raises Poison where nobody may publish it."""
+        known = self._canonical.get(event_type)
+        if known is not None:
+            return known
+        problem = self._profile.publication_problem(event_type)
+        if problem is not None:
+            raise Poison(problem, field="type")
+        canonical = self._profile.canonical(event_type)
+        self._canonical[event_type] = canonical
+        return canonical
+
+
+class _Written(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An event as it goes onto Kafka: native, ``data`` as its publisher wrote it."""
+
+    id: str
+    type: str
+    workspace_id: str
+    created: str
+    data: msgspec.Raw
+    channels: tuple[str, ...] = ()
+
+
+def _value(event: Event) -> bytes:
+    return msgspec.json.encode(
+        _Written(
+            event.id,
+            event.type,
+            event.workspace_id,
+            event.created,
+            msgspec.Raw(event.data),
+            event.channels,
+        )
+    )
+
+
 async def publish(
     ports: Ports, caller: Caller, posted: Posted, origin: Origin, renewed: Renew
 ) -> str:
@@ -53,11 +130,11 @@ async def publish(
     with an id of the caller's own, or of an origin with the same key, is the same event.
     """
     try:
-        event, record = prepare(ports, caller, posted, origin)
+        event, record = Intake(ports, caller, origin).take(posted)
     except Poison as poison:
         if poison.field != "type":
             raise
-        event, record = prepare(ports, await renewed(caller), posted, origin)
+        event, record = Intake(ports, await renewed(caller), origin).take(posted)
     await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
     return event.id
 
@@ -73,23 +150,21 @@ async def publish_batch(
         raise TooLarge(
             f"the batch has {len(batch)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
         )
-    results, records = _prepared(ports, caller, batch, origin)
+    results, records = _taken(Intake(ports, caller, origin), batch)
     if any(result.error is not None and result.error.field == "type" for result in results):
-        results, records = _prepared(ports, await renewed(caller), batch, origin)
+        results, records = _taken(Intake(ports, await renewed(caller), origin), batch)
     if records:
         await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
     return results
 
 
-def _prepared(
-    ports: Ports, caller: Caller, batch: Sequence[Posted], origin: Origin
-) -> tuple[list[BatchResult], list[Record]]:
+def _taken(intake: Intake, batch: Iterable[Posted]) -> tuple[list[BatchResult], list[Record]]:
     """Return a result for each event, and the records of those that are accepted."""
     results: list[BatchResult] = []
     records: list[Record] = []
     for index, posted in enumerate(batch):
         try:
-            event, record = prepare(ports, caller, posted, origin, index)
+            event, record = intake.take(posted, index)
         except Poison as poison:
             problem = EventProblem(detail=poison.reason, field=poison.field)
             results.append(BatchResult(status="rejected", error=problem))
@@ -97,23 +172,6 @@ def _prepared(
             records.append(record)
             results.append(BatchResult(status="accepted", id=event.id))
     return results, records
-
-
-def prepare(
-    ports: Ports, caller: Caller, posted: Posted, origin: Origin, index: int = 0
-) -> tuple[Event, Record]:
-    """Return the event that was posted and its record; raises Poison with the reason."""
-    event = decode_event(
-        posted.value,
-        posted.headers,
-        Coordinates("", 0, index, origin.time_ms),
-        Defaults(workspace_id=caller.workspace_id, id=origin.event_id(index)),
-    )
-    _check(caller, event)
-    value = _value(event)
-    if len(value) > EVENT_BYTES_MAX:
-        raise Poison(f"the event has {len(value)} bytes; {EVENT_BYTES_MAX} are allowed")
-    return event, Record(ports.events_topic, caller.workspace_id.encode(), value)
 
 
 def split_array(body: bytes) -> list[bytes]:
@@ -129,40 +187,6 @@ def split_array(body: bytes) -> list[bytes]:
 def split_lines(body: bytes) -> list[bytes]:
     """Return the lines of an NDJSON body that are not blank."""
     return [line for line in body.split(b"\n") if line.strip(_SPACE)]
-
-
-def _check(caller: Caller, event: Event) -> None:
-    """Raise Poison for what fan-out would reject."""
-    profile = caller.profile
-    if event.workspace_id != caller.workspace_id:
-        raise Poison(
-            "workspace_id is not that of your credential; leave it out", field="workspace_id"
-        )
-    problem = profile.publication_problem(event.type)
-    if problem is not None:
-        raise Poison(problem, field="type")
-    Envelope(profile).render(
-        event_id=event.id,
-        event_type=profile.canonical(event.type),
-        created=event.created,
-        workspace_id=event.workspace_id,
-        data=event.data,
-    )
-
-
-def _value(event: Event) -> bytes:
-    """Return the record's value: the native event, ``data`` as the caller wrote it."""
-    channels = {"channels": event.channels} if event.channels else {}
-    return msgspec.json.encode(
-        {
-            "id": event.id,
-            "type": event.type,
-            "workspace_id": event.workspace_id,
-            "created": event.created,
-            **channels,
-            "data": msgspec.Raw(event.data),
-        }
-    )
 
 
 def _split_array_slowly(body: bytes) -> list[bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.gateway.auth import Caller
-from services.gateway.handlers import endpoints, events
-from services.gateway.handlers.events import Posted
+from services.gateway.handlers import endpoints
+from services.gateway.handlers.events import Intake, Posted
 from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from shared.models.errors import NotFound
@@ -19,7 +19,7 @@ async def match(
     Raises NotFound, and Poison for an event that publishing would refuse.
     """
     endpoint = await endpoints.get(ports, caller, endpoint_id)
-    event, _ = events.prepare(ports, caller, posted, origin)
+    event, _ = Intake(ports, caller, origin).take(posted)
     state = endpoint.state()
     if state is None:
         raise NotFound(f"this workspace has no webhook {endpoint_id[:64]!r}")

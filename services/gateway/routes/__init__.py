@@ -10,8 +10,7 @@ from litestar import Router
 from litestar.enums import HttpMethod
 from litestar.routes import HTTPRoute
 
-from services.gateway.auditing import intend
-from services.gateway.guards import authorise
+from services.gateway.guards import enter
 from services.gateway.operators import operate
 from services.gateway.routes import (
     api_keys,
@@ -34,8 +33,6 @@ NATIVE = "/v1"
 XQR = "/api/v1"
 XQR_DEVELOPER = "/api/developer"
 OPERATOR = "/v1/operator"
-GUARDS = [authorise, intend]
-"""In this order: first who may, then the entry of who does."""
 
 
 def api_routers() -> list[Router]:
@@ -63,9 +60,9 @@ def api_routers() -> list[Router]:
                 *stats.NATIVE,
                 *workspace.NATIVE,
             ],
-            guards=GUARDS,
+            guards=[enter],
         ),
-        Router(path=XQR, route_handlers=[*common, endpoints.create], guards=GUARDS, tags=["XQR"]),
+        Router(path=XQR, route_handlers=[*common, endpoints.create], guards=[enter], tags=["XQR"]),
         Router(
             path=XQR_DEVELOPER,
             route_handlers=[
@@ -73,7 +70,7 @@ def api_routers() -> list[Router]:
                 signing.developer_rotate,
                 endpoints.developer_test,
             ],
-            guards=GUARDS,
+            guards=[enter],
             tags=["XQR"],
         ),
         Router(path=OPERATOR, route_handlers=[*workspaces.OPERATOR], guards=[operate]),

@@ -11,7 +11,7 @@ from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
 from services.gateway.event_schemas import BatchResult
 from services.gateway.handlers import events
-from services.gateway.handlers.events import Posted
+from services.gateway.handlers.events import Intake, Posted
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Record
 from shared.models import ids
@@ -33,7 +33,7 @@ objects = st.dictionaries(st.text(max_size=6), values, max_size=4)
 
 
 def prepared(given_ports: Ports, who: Caller, raw: bytes) -> tuple[Event, Record]:
-    return events.prepare(given_ports, who, Posted(raw), origin(given_ports))
+    return Intake(given_ports, who, origin(given_ports)).take(Posted(raw))
 
 
 def as_fanout_reads(value: bytes | None) -> Event:

@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from services.gateway.app import create_app
 from services.gateway.auth import Authenticator, JwtPolicy
-from services.gateway.guards import SCOPE, authorise
+from services.gateway.guards import SCOPE, enter
 from services.gateway.operators import operate
 from services.gateway.routes.health import Checks
 from services.gateway.schemas import (
@@ -148,7 +148,7 @@ def test_every_call_of_the_api_asks_for_a_scope(app: Litestar) -> None:
 
     assert 0 < len(asking) < len(handlers)
     assert all(handler.opt.get(SCOPE) for handler in asking)
-    assert all(authorise in handler.resolve_guards() for handler in asking)
+    assert all(enter in handler.resolve_guards() for handler in asking)
 
 
 def test_the_bodies_of_events_are_described(document: dict[str, Any]) -> None:
