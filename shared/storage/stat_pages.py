@@ -107,11 +107,12 @@ def absorb(cells: Cells, packed: bytes, since_ms: int, until_ms: int) -> None:
     for bucket_ms, raw in _unpacker.decode(packed).items():
         if since_ms <= bucket_ms < until_ms:
             types = _types_unpacker.decode(raw)
-            if bucket_ms not in cells:
-                cells[bucket_ms] = types
-                continue
-            for event_type, counts in types.items():
-                put(cells, bucket_ms, event_type, counts)
+            there = cells.setdefault(bucket_ms, types)
+            if there is not types:
+                for event_type, counts in types.items():
+                    known = there.setdefault(event_type, counts)
+                    if known is not counts:
+                        known.add(counts)
 
 
 def keys_of(series: str, length: Length, since_ms: int, until_ms: int) -> Iterator[PageKey]:
