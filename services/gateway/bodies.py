@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -103,12 +103,11 @@ class DeliveriesReader:
             for tp, offsets in left.items():
                 consumer.seek(tp, offsets[0])
             while left:
-                fetched = await consumer.getmany(*left, timeout_ms=FETCH_TIMEOUT_MS)
-                for tp, records in fetched.items():
-                    for record in records:
+                for tp in list(left):
+                    for record in await _next(consumer, tp, left[tp]):
                         if (tp.partition, record.offset) in found:
                             found[tp.partition, record.offset] = record
-                    _go_on(consumer, left, tp, records[-1].offset + 1)
+                    _go_on(consumer, left, tp, await consumer.position(tp))
         finally:
             consumer.unsubscribe()
         return found
@@ -132,6 +131,24 @@ class DeliveriesReader:
                 raise Outage(f"Kafka does not answer: {error!r}") from error
             self._consumer = consumer
             return consumer
+
+
+async def _next(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: Iterable[int]
+) -> list[KafkaRecord]:
+    """Return what a partition holds from where its consumer stands, as far as it is wanted.
+
+    All partitions are fetched at once, and far more than that: what nobody wants is not unpacked.
+    """
+    position = end = await consumer.position(tp)
+    for offset in offsets:
+        if offset > end + FAR:
+            break
+        end = offset + 1
+    count = max(1, end - position)
+    fetched = await consumer.getmany(tp, timeout_ms=FETCH_TIMEOUT_MS, max_records=count)
+    found: list[KafkaRecord] = fetched.get(tp, [])
+    return found
 
 
 def _go_on(

@@ -31,8 +31,8 @@ from shared.models.searches import Asked
 
 PIECES_PER_S: Final = 2
 PIECE_ROWS_MAX: Final = 500
-AHEAD_ROWS: Final = 1_000
-COUNT_ROWS: Final = 1_000
+AHEAD_ROWS: Final = 5_000
+COUNT_ROWS: Final = 5_000
 PUBLISH_TIMEOUT_MS: Final = 5_000
 REST_MIN_S: Final = 0.01
 SENT_BEFORE: Final = "sent_again_before"
