@@ -20,7 +20,7 @@ BEYOND_SCHEMA: Final = {
     "metadata": "the filter is key:value",
     "search": "printable characters",
     "url": "absolute, https, a public address",
-    r"events(\[\d+\])?|event_type|type": "names in the workspace's catalogue",
+    r"event(_type)?s(\[\d+\])?|event_type|type": "names in the workspace's catalogue",
     r"aliases(\[\d+\])?": "names that are well-formed and are not lost",
     "secret|signature|payload_format": "what the profile signs with",
     r"metadata\..*": "letters, digits, '_' and '-' in keys; the length of texts",
