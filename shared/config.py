@@ -33,13 +33,17 @@ LOCAL_VARIABLES: Final = frozenset(
 )
 """Variables of ``make run`` (``deploy/local``); the services accept and ignore them."""
 
-_SECRET_FIELDS: Final = frozenset({"secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"})
+_SECRET_FIELDS: Final = frozenset(
+    {"kafka_password", "secret_keys", "jwt_secret", "mongo_uri", "operator_key_sha256"}
+)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 ResponseBytes = Annotated[int, msgspec.Meta(ge=1, le=262_144)]  # an attempt's record has to hold it
 LogLevel = Literal["debug", "info", "warning", "error"]
+KafkaSecurity = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+SaslMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 
 class ConfigError(HooklaneError):
@@ -55,6 +59,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security: KafkaSecurity = "plaintext"
+    kafka_sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: str = ""
+    kafka_ca_file: str = ""
+    kafka_cert_file: str = ""
+    kafka_key_file: str = ""
     topic_prefix: str = ""
     partitions: Positive = 12
     replication_factor: Positive = 1

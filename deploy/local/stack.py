@@ -53,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int] = {}
     optimise: bool = False
     settings: Mapping[str, str] = {}
+    own_settings: Mapping[str, Mapping[str, str]] = {}  # of single services, over the others
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
@@ -114,7 +115,9 @@ class Stack:
         self._operator_key = kept.operator_key
         self.env = _service_env(options, kept.env, bootstrap, uri, port)
         settings = _settings(self.env)
-        services = make_services(options.counts, env=self.env, logs_dir=self._logs_dir)
+        services = make_services(
+            options.counts, env=self.env, own=options.own_settings, logs_dir=self._logs_dir
+        )
         self.children = {child.name: child for child in (*servers, *services)}
         await self._supervisor.start(*servers)
         await _create_topics(settings)

@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from services.delivery.engine import Arrival, Engine
 from services.delivery.journal import Journal
 from services.delivery.partition import Commit, Partition
+from shared.kafka import refusals
 from shared.runtime import Runtime
 
 FETCH_WAIT_MS: Final = 100
@@ -112,6 +113,7 @@ class Consumer:
             try:
                 opened = await self._journal.open(new)
             except (KafkaError, OSError) as error:
+                refusals.tell(error)
                 _log.warning("journal_waits", error=repr(error))
                 await asyncio.sleep(RETRY_AFTER_S)
             else:
@@ -133,6 +135,7 @@ class Consumer:
             try:
                 fetched = await self._fetched()
             except KafkaError as error:
+                refusals.tell(error)
                 _log.warning("fetch_failed", error=repr(error))
                 await asyncio.sleep(RETRY_AFTER_S)
                 continue
@@ -221,6 +224,7 @@ class Consumer:
                 _log.info("commit_superseded", error=str(error))
                 return
             except KafkaError as error:
+                refusals.tell(error)
                 _log.warning("commit_failed", error=repr(error))
                 return
             for partition, commit in due.items():

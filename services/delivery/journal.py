@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.delivery.partition import JournalEntry, Partition, journal_start
+from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.models.attempts import decode_finished
 
@@ -30,9 +31,9 @@ class Journal:
     """Opens partitions: what was committed, and what the journal says about the rest."""
 
     def __init__(
-        self, *, bootstrap: str, group: str, deliveries: str, attempts: str, memory_size: int
+        self, *, cluster: Cluster, group: str, deliveries: str, attempts: str, memory_size: int
     ) -> None:
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._group = group
         self._deliveries = deliveries
         self._attempts = attempts
@@ -43,13 +44,13 @@ class Journal:
         """Connect; waits for a broker that is away."""
         self._reader = await connected(
             lambda: AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
+                **self._cluster.client,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
             )
         )
         self._closing.push_async_callback(self._reader.stop)
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        self._admin = AIOKafkaAdminClient(**self._cluster.client)
         await self._admin.start()
         self._closing.push_async_callback(self._admin.close)
 

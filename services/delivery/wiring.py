@@ -20,6 +20,7 @@ from shared.config import Settings
 from shared.http.ares import AresResolver
 from shared.http.transport import Transport
 from shared.kafka import salvage
+from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.kafka.names import group_instance, group_name, topic_name
 from shared.kafka.publisher import Publisher
@@ -38,6 +39,7 @@ MEMORY_SIZE: Final = 10_000  # recent deliveries remembered for each partition, 
 async def main(settings: Settings, runtime: Runtime) -> None:
     """Run the worker until it is told to stop; then finish what is in flight and commit."""
     salvage.install()
+    cluster = Cluster.of(settings)
     client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
     profiles = load_profiles(
         settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
@@ -50,15 +52,15 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     keyring = Keyring.parse(settings.secret_keys)
     registry = Registry(profiles)
     reader = RegistryReader(
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         topic=topic_name(settings, ENDPOINTS),
         view=registry,
         client_id=client_id,
     )
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
+    publisher = Publisher(cluster=cluster, client_id=client_id)
     transport = Transport(policy=egress, resolver=AresResolver())
     journal = Journal(
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         group=group_name(settings, SERVICE),
         deliveries=topic_name(settings, DELIVERIES),
         attempts=topic_name(settings, ATTEMPTS),
@@ -91,7 +93,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         for part in (publisher, reader, journal):
             closing.push_async_callback(part.stop)
             await part.start()
-        kafka = await connected(lambda: _consumer(settings, client_id))
+        kafka = await connected(lambda: _consumer(cluster, settings, client_id))
         closing.push_async_callback(kafka.stop)
         consumer = Consumer(
             kafka=kafka,
@@ -106,9 +108,9 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         await consumer.run()
 
 
-def _consumer(settings: Settings, client_id: str) -> AIOKafkaConsumer:
+def _consumer(cluster: Cluster, settings: Settings, client_id: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **cluster.client,
         client_id=client_id,
         group_id=group_name(settings, SERVICE),
         group_instance_id=group_instance(settings, SERVICE),

@@ -25,10 +25,13 @@ import faust
 import structlog
 import uvloop
 from aiokafka.structs import ConsumerRecord
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.types.auth import CredentialsT
 
 from services.fanout import metrics
+from shared.kafka.cluster import Cluster
 
 PACE_S: Final = 0.003
 FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
@@ -157,17 +160,18 @@ def _merge(fetched: Any, generation: int) -> Batch | None:
 def create_app(
     *,
     group: str,
-    bootstrap: str,
+    cluster: Cluster,
     topic: str,
     session_timeout_ms: int,
     instance: str | None,
     handle: Handle,
 ) -> faust.App:
     """Return the Faust app whose one agent passes every batch of ``topic`` to ``handle``."""
-    url = ";".join(f"aiokafka://{server.strip()}" for server in bootstrap.split(","))
+    url = ";".join(f"aiokafka://{server.strip()}" for server in cluster.bootstrap.split(","))
     app = faust.App(
         group,
         broker=url,
+        broker_credentials=_credentials(cluster),
         store="memory://",
         datadir=Path(tempfile.gettempdir()) / "hooklane-fanout",  # unused, but Faust makes it
         autodiscover=False,
@@ -195,6 +199,18 @@ def create_app(
             cast("BatchConsumer", app.consumer).finished(batch)
 
     return app
+
+
+def _credentials(cluster: Cluster) -> CredentialsT | None:
+    """Return what Faust's own clients say who they are by; it makes them, not we."""
+    if cluster.has_login:
+        return SASLCredentials(
+            username=cluster.username,
+            password=cluster.password,
+            mechanism=cluster.mechanism,
+            ssl_context=cluster.tls,
+        )
+    return None if cluster.tls is None else SSLCredentials(cluster.tls)
 
 
 async def _until_handled(handle: Handle, batch: Batch) -> None:

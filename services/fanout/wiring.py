@@ -9,6 +9,7 @@ from services.fanout.app import create_app
 from services.fanout.handler import FanoutHandler, Planner
 from shared.config import Settings
 from shared.kafka import salvage
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import group_instance, group_name, topic_name
 from shared.kafka.publisher import Publisher
 from shared.kafka.registry import RegistryReader
@@ -23,18 +24,19 @@ SERVICE = "fanout"
 async def main(settings: Settings, runtime: Runtime) -> None:
     """Run fan-out until it is told to stop; then finish the batch at hand and commit."""
     salvage.install()
+    cluster = Cluster.of(settings)
     profiles = load_profiles(
         settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
     )
     registry = Registry(profiles)
     client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
     reader = RegistryReader(
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         topic=topic_name(settings, ENDPOINTS),
         view=registry,
         client_id=client_id,
     )
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
+    publisher = Publisher(cluster=cluster, client_id=client_id)
     beating = asyncio.create_task(beat_until(runtime.stopping, runtime))
     await reader.start()
     await publisher.start()
@@ -50,7 +52,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     )
     app = create_app(
         group=group_name(settings, SERVICE),
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         topic=topic_name(settings, EVENTS),
         session_timeout_ms=settings.session_timeout_ms,
         instance=group_instance(settings, SERVICE),

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Place
+from shared.kafka.cluster import Cluster
 from shared.models.deliveries import meta_of
 from shared.models.errors import Outage
 
@@ -35,8 +36,8 @@ _FOREIGN: Final = "Kafka has another record there: the topic was made anew"
 class DeliveriesReader:
     """Reads records of ``deliveries``. Connects when it is first used."""
 
-    def __init__(self, *, bootstrap: str, topic: str, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, *, cluster: Cluster, topic: str, client_id: str) -> None:
+        self._cluster = cluster
         self._topic = topic
         self._client_id = client_id
         self._consumer: AIOKafkaConsumer | None = None
@@ -118,7 +119,7 @@ class DeliveriesReader:
             if self._consumer is not None:
                 return self._consumer
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
+                **self._cluster.client,
                 client_id=self._client_id,
                 enable_auto_commit=False,
                 auto_offset_reset="none",

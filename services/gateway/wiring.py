@@ -37,6 +37,7 @@ from services.gateway.routes.health import Checks
 from services.gateway.server import claim_port, serve
 from shared.config import ConfigError, Settings
 from shared.http.fetching import fetcher
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.policy.addresses import EgressPolicy
@@ -124,8 +125,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     Raises ConfigError for settings that cannot work.
     """
     keyring, jwt_policy, provider = _keyring(settings), _jwt_policy(settings), _provider(settings)
+    cluster = Cluster.of(settings)
     client_id = f"hooklane-{SERVICE}-{settings.instance or 'x'}"
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id=client_id)
+    publisher = Publisher(cluster=cluster, client_id=client_id)
     gatherer = Gatherer(publisher)
     endpoints_topic = topic_name(settings, ENDPOINTS)
 
@@ -139,7 +141,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     endpoints = EndpointStore(mongo, send=send, now_ms=now_ms, entropy=os.urandom)
     reader, job_reader = (
         DeliveriesReader(
-            bootstrap=settings.kafka_bootstrap,
+            cluster=cluster,
             topic=topic_name(settings, DELIVERIES),
             client_id=f"{client_id}-{readers}",
         )

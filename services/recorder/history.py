@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.recorder.reading import read
+from shared.kafka.cluster import Cluster
 from shared.models.errors import Outage
 from shared.storage.chunks import Logged
 
@@ -20,10 +21,10 @@ READ_WAIT_MS: Final = 500
 
 
 class AttemptHistory:
-    """Reads from the brokers at ``bootstrap``."""
+    """Reads from a cluster."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
 
     async def between(
         self, tp: TopicPartition, start: int, end: int
@@ -35,7 +36,7 @@ class AttemptHistory:
         if start >= end:
             return
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._cluster.client,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )

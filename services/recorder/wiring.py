@@ -17,6 +17,7 @@ from services.recorder.patience import patiently
 from services.recorder.rejections import Rejections
 from shared.config import Settings
 from shared.kafka import salvage
+from shared.kafka.cluster import Cluster
 from shared.kafka.member import Fetch, GroupMember
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
@@ -54,13 +55,14 @@ FETCH_REJECTED: Final = Fetch(bytes_min=1, wait_ms=500, partition_bytes_max=1024
 async def main(settings: Settings, runtime: Runtime) -> None:
     """Record attempts until told to stop; then finish the batch at hand and commit it."""
     salvage.install()
+    cluster = Cluster.of(settings)
     mongo = Mongo(settings.mongo_uri, settings.mongo_database)
     publisher = Publisher(
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         client_id=f"hooklane-{SERVICE}-{settings.instance or 'x'}",
     )
-    recorder, member = _build(settings, runtime, mongo, publisher)
-    rejections, other = _build_rejections(settings, runtime, mongo, publisher)
+    recorder, member = _build(cluster, settings, runtime, mongo, publisher)
+    rejections, other = _build_rejections(cluster, settings, runtime, mongo, publisher)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_serve(recorder, member, runtime, mongo))
@@ -106,9 +108,10 @@ async def _copy(rejections: Rejections, member: GroupMember, runtime: Runtime) -
 
 
 def _build_rejections(
-    settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
+    cluster: Cluster, settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
 ) -> tuple[Rejections, GroupMember]:
     member = GroupMember(
+        cluster=cluster,
         settings=settings,
         service=f"{SERVICE}-rejected",
         topics=[topic_name(settings, REJECTED)],
@@ -137,7 +140,7 @@ def _announcer(settings: Settings, publisher: Publisher) -> Announce:
 
 
 def _build(
-    settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
+    cluster: Cluster, settings: Settings, runtime: Runtime, mongo: Mongo, publisher: Publisher
 ) -> tuple[Recorder, GroupMember]:
     extra = Path(settings.profiles_dir) if settings.profiles_dir else None
     profiles = load_profiles(settings.tiers, extra)
@@ -148,6 +151,7 @@ def _build(
 
     endpoints = EndpointStore(mongo, send=send, now_ms=_now_ms, entropy=os.urandom)
     member = GroupMember(
+        cluster=cluster,
         settings=settings,
         service=SERVICE,
         topics=[topic_name(settings, ATTEMPTS)],
@@ -163,7 +167,7 @@ def _build(
         announce=_announcer(settings, publisher),
         statistics=Statistics(
             ledger=StatsStore(mongo, retention_days=settings.log_retention_days),
-            history=AttemptHistory(settings.kafka_bootstrap),
+            history=AttemptHistory(cluster),
         ),
         rules={name: rule_of(profile.health) for name, profile in profiles.items()},
     )

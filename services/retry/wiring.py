@@ -12,6 +12,7 @@ from typing import Final
 from services.retry.handler import Retry
 from shared.config import Settings
 from shared.kafka import salvage
+from shared.kafka.cluster import Cluster
 from shared.kafka.member import Fetch, GroupMember
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher
@@ -32,12 +33,14 @@ FETCH: Final = Fetch(
 async def main(settings: Settings, runtime: Runtime) -> None:
     """Wait and move until told to stop; then finish the move under way and commit it."""
     salvage.install()
+    cluster = Cluster.of(settings)
     tiers = {topic_name(settings, tier_topic(tier)): tier for tier in settings.tiers.all}
     publisher = Publisher(
-        bootstrap=settings.kafka_bootstrap,
+        cluster=cluster,
         client_id=f"hooklane-{SERVICE}-{settings.instance or 'x'}",
     )
     member = GroupMember(
+        cluster=cluster,
         settings=settings,
         service=SERVICE,
         topics=list(tiers),

@@ -16,11 +16,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.config import Settings, load
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.models.errors import HooklaneError
 from shared.topics import Topic, table
 
 LEADERS_WITHIN_S: Final = 60.0
+COPIES_THAT_SURVIVE: Final = 3  # with so many, writing goes on while one broker is away
 
 
 class TopicMismatchError(HooklaneError):
@@ -33,7 +35,7 @@ async def create_topics(settings: Settings) -> list[str]:
     Returns when every partition can be written to, which a busy broker needs a moment for. Raises
     TopicMismatchError when an existing topic has another number of partitions.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**Cluster.of(settings).client)
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -51,7 +53,8 @@ def partitions_of(settings: Settings, topic: Topic) -> int:
     return topic.partitions or max(1, settings.partitions // topic.partitions_share)
 
 
-def _new_topic(settings: Settings, name: str, topic: Topic) -> NewTopic:
+def configs_of(settings: Settings, topic: Topic) -> dict[str, str]:
+    """Return the settings of ``topic`` on the broker in this deployment."""
     configs = {
         "cleanup.policy": topic.cleanup,
         "retention.ms": str(topic.retention_ms),
@@ -61,11 +64,18 @@ def _new_topic(settings: Settings, name: str, topic: Topic) -> NewTopic:
     if topic.cleanup == "compact":
         # Readers apply every record in order; a short dirty ratio keeps start-up reads small.
         configs |= {"min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
+    if settings.replication_factor >= COPIES_THAT_SURVIVE:
+        # What we are told is written is on two brokers: one may be lost for good.
+        configs["min.insync.replicas"] = "2"
+    return configs
+
+
+def _new_topic(settings: Settings, name: str, topic: Topic) -> NewTopic:
     return NewTopic(
         name=name,
         num_partitions=partitions_of(settings, topic),
         replication_factor=settings.replication_factor,
-        topic_configs=configs,
+        topic_configs=configs_of(settings, topic),
     )
 
 

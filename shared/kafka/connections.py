@@ -1,12 +1,16 @@
-"""What aiokafka's connections lack under uvloop: a closed socket that is an error like any other.
+"""What aiokafka's connections lack: a closed socket that is an error, a refusal that has its name.
 
 uvloop raises RuntimeError for what is written to a transport that has just been closed, where
 asyncio's own loop says nothing. aiokafka expects OSError, so at the wrong moment of a broker's
 restart the RuntimeError ends the task that keeps its client's metadata; whatever needs a new leader
 then waits for ever. (Seen in a crash test: a retry worker stood still until it was restarted.)
 
-``mend`` replaces a method of aiokafka, pinned exactly in ``pyproject.toml``; a test fails if an
-upgrade moves it.
+Whatever goes wrong with a connection, aiokafka's clients call it "unable to bootstrap" or "node not
+ready". A login or a certificate that is refused is told of here, where it happens, for every client
+(Faust's are among them), at each try to connect again.
+
+``mend`` replaces methods of aiokafka, pinned exactly in ``pyproject.toml``; tests fail if an
+upgrade moves them.
 """
 
 from __future__ import annotations
@@ -14,14 +18,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from shared.kafka import refusals
 
 _send: Final = AIOKafkaConnection.send
+_connect: Final = AIOKafkaConnection.connect
 
 
 def mend() -> None:
-    """Let a write to a closed socket close the connection, in every aiokafka client from now on."""
+    """Mend every aiokafka client's connections from now on."""
     AIOKafkaConnection.send = _send_or_close
+    AIOKafkaConnection.connect = _connect_or_tell
 
 
 def _send_or_close(connection: Any, request: Any, expect_response: bool = True) -> Any:
@@ -30,3 +38,11 @@ def _send_or_close(connection: Any, request: Any, expect_response: bool = True) 
     except RuntimeError as error:
         connection.close(reason=CloseReason.CONNECTION_BROKEN)
         raise KafkaConnectionError(f"the connection was closed: {error}") from error
+
+
+async def _connect_or_tell(connection: Any) -> Any:
+    try:
+        return await _connect(connection)
+    except (KafkaError, OSError) as error:
+        refusals.tell(error, broker=f"{connection.host}:{connection.port}")
+        raise

@@ -27,6 +27,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from shared.config import Settings
+from shared.kafka import refusals
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import group_instance, group_name
 from shared.models.errors import Outage
 
@@ -59,6 +61,7 @@ class GroupMember:
     def __init__(
         self,
         *,
+        cluster: Cluster,
         settings: Settings,
         service: str,
         topics: Collection[str],
@@ -66,6 +69,7 @@ class GroupMember:
         stopping: asyncio.Event,
         beat: Callable[[], None],
     ) -> None:
+        self._cluster = cluster
         self._settings = settings
         self._service = service
         self._topics = topics
@@ -225,7 +229,7 @@ class GroupMember:
     def _make(self) -> AIOKafkaConsumer:
         settings, service = self._settings, self._service
         return AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+            **self._cluster.client,
             client_id=f"hooklane-{service}-{settings.instance or 'x'}",
             group_id=group_name(settings, service),
             group_instance_id=group_instance(settings, service),
@@ -273,6 +277,7 @@ class GroupMember:
 
     async def _leave(self, error: KafkaError) -> None:
         """End a membership that an error has spoilt."""
+        refusals.tell(error)
         _log.warning("group_left", error=repr(error))
         self._broken = None
         await self.revoked()

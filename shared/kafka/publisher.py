@@ -31,7 +31,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata
 
-from shared.kafka import compression
+from shared.kafka import compression, refusals
+from shared.kafka.cluster import Cluster
 from shared.kafka.partitioner import partition_for
 from shared.models.errors import HooklaneError, Outage
 from shared.topics import RECORD_BYTES_MAX
@@ -76,8 +77,8 @@ class RecordRefusedError(HooklaneError):
 class Publisher:
     """An idempotent producer that does not give up. One for each process is enough."""
 
-    def __init__(self, *, bootstrap: str, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, *, cluster: Cluster, client_id: str) -> None:
+        self._cluster = cluster
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
@@ -108,6 +109,7 @@ class Publisher:
             failure = await self._attempt(records, waiting, positions)
             waiting = [index for index in waiting if positions[index] is None]
             if failure is not None and waiting:
+                refusals.tell(failure)
                 _log.warning("publish_waits", error=repr(failure), records=len(waiting))
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, BACKOFF_MAX_S)
@@ -186,7 +188,7 @@ class Publisher:
 
     async def _try_connect(self) -> AIOKafkaProducer | None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._cluster.client,
             client_id=self._client_id,
             acks="all",
             enable_idempotence=True,
@@ -200,7 +202,7 @@ class Publisher:
         try:
             await producer.start()
         except (KafkaError, OSError) as error:
-            _log.warning("kafka_unreachable", error=repr(error), bootstrap=self._bootstrap)
+            _log.warning("kafka_unreachable", error=repr(error), cluster=repr(self._cluster))
             await producer.stop()
             return None
         except asyncio.CancelledError:

@@ -20,6 +20,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.kafka import refusals
+from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 
 PARTITION: Final = 0  # the topic has one partition: one end to wait for
@@ -39,8 +41,8 @@ class View(Protocol):
 class RegistryReader:
     """Follows the topic and feeds a view. Cancel-safe: a cancelled wait changes nothing."""
 
-    def __init__(self, *, bootstrap: str, topic: str, view: View, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, *, cluster: Cluster, topic: str, view: View, client_id: str) -> None:
+        self._cluster = cluster
         self._client_id = client_id
         self._partition = TopicPartition(topic, PARTITION)
         self._view = view
@@ -88,6 +90,7 @@ class RegistryReader:
             try:
                 ends = await self._prober.end_offsets([self._partition])
             except KafkaError as error:
+                refusals.tell(error)
                 _log.warning("barrier_waits", error=repr(error))
                 await asyncio.sleep(RETRY_AFTER_S)
             else:
@@ -99,6 +102,7 @@ class RegistryReader:
                 try:
                     await self._read_once(reader)
                 except KafkaError as error:
+                    refusals.tell(error)
                     _log.warning("registry_waits", error=repr(error))
                     await asyncio.sleep(RETRY_AFTER_S)
         finally:
@@ -122,7 +126,7 @@ class RegistryReader:
     async def _connect(self, role: str) -> AIOKafkaConsumer:
         return await connected(
             lambda: AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
+                **self._cluster.client,
                 client_id=f"{self._client_id}-{role}",
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",

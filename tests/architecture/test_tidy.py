@@ -35,6 +35,7 @@ EDGES: Final = {
     "services/gateway/wiring.py": "hands clock and entropy to the handlers and stores",
     "services/recorder/wiring.py": "hands clock and entropy to the endpoint store",
     "services/retry/wiring.py": "hands the clock to the planner",
+    "shared/kafka/acls.py": "a command: reads its own environment",
     "shared/kafka/admin.py": "a command: reads its own environment",
     "shared/receiver.py": "runs at receivers: compares timestamps with their clock",
     "shared/runtime.py": "the one place where a service reads its environment",

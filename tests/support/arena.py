@@ -26,6 +26,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from deploy.local.stack import Options, Stack
+from shared.config import load
+from shared.kafka.cluster import Cluster
 from shared.models.attempts import Attempt
 from shared.storage.mongo.attempts import CHUNKS
 from tests.support.log_rows import log_rows
@@ -159,8 +161,12 @@ async def open_arena(
     delays: str = '"1s", "2s", "5s"',
     attempt_timeout: str = "5s",
     settings: Mapping[str, str] | None = None,
+    own_settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncIterator[Arena]:
-    """Start a stack in ``folder``, and stop it at the end."""
+    """Start a stack in ``folder``, and stop it at the end.
+
+    It has a Kafka and a MongoDB of its own, unless ``settings`` name others.
+    """
     profiles = folder / "profiles"
     profiles.mkdir(parents=True)
     (profiles / "arena.toml").write_text(PROFILE.format(delays=delays, timeout=attempt_timeout))
@@ -174,8 +180,11 @@ async def open_arena(
         gateway_port=0,
         kafka_port=0,
         mongo_port=0,
+        kafka_bootstrap=given.get("HOOKLANE_KAFKA_BOOTSTRAP"),
+        mongo_uri=given.get("HOOKLANE_MONGO_URI"),
         counts=counts or {},
         settings=given,
+        own_settings=own_settings or {},
     )
     options.state_dir.mkdir()
     receiver = Receiver()
@@ -184,7 +193,7 @@ async def open_arena(
         try:
             await stack.start()
             producer = AIOKafkaProducer(
-                bootstrap_servers=stack.env["HOOKLANE_KAFKA_BOOTSTRAP"],
+                **Cluster.of(load(stack.env)).client,
                 acks="all",
                 enable_idempotence=True,
             )

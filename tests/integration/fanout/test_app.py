@@ -23,7 +23,7 @@ RECORDS = 3  # of each batch: what Faust takes for a gap are those before the la
 
 async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
     """Faust's memory of gaps would grow with each batch, and with it the time for the next."""
-    topic = await make_topic(kafka_server.bootstrap)
+    topic = await make_topic(kafka_server.cluster)
     handled: list[bytes | None] = []
 
     async def handle(records: list[ConsumerRecord[bytes, bytes]]) -> None:
@@ -31,13 +31,13 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
 
     app = create_app(
         group=fresh_name("group"),
-        bootstrap=kafka_server.bootstrap,
+        cluster=kafka_server.cluster,
         topic=topic,
         session_timeout_ms=6_000,
         instance=None,
         handle=handle,
     )
-    producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap)
+    producer = AIOKafkaProducer(**kafka_server.cluster.client)
     await producer.start()
     await app.start()
     try:

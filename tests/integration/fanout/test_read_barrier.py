@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
 from services.fanout.handler import Barrier, FanoutHandler, Planner
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Position, Record
 from shared.kafka.registry import RegistryReader
 from shared.models.endpoints import EndpointState, WorkspaceState, encode_state
@@ -45,8 +46,8 @@ EVENT: Final = {"id": "evt_1", "type": "qr.created", "workspace_id": WORKSPACE.i
 class HeldBackReader(RegistryReader):
     """A registry's reader that reads nothing while it is held."""
 
-    def __init__(self, *, bootstrap: str, topic: str, view: Registry) -> None:
-        super().__init__(bootstrap=bootstrap, topic=topic, view=view, client_id="test")
+    def __init__(self, *, cluster: Cluster, topic: str, view: Registry) -> None:
+        super().__init__(cluster=cluster, topic=topic, view=view, client_id="test")
         self._free = asyncio.Event()
         self._free.set()
         self._stands = asyncio.Event()
@@ -90,11 +91,11 @@ class Sink:
 class Scene:
     """A registry that is read from Kafka, and an endpoint that is on the topic but not yet seen."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str) -> None:
         profiles = load_profiles(Tiers.parse(DEFAULT_TIERS))
         registry = Registry(profiles)
         self.sink = Sink()
-        self.reader = HeldBackReader(bootstrap=bootstrap, topic=topic, view=registry)
+        self.reader = HeldBackReader(cluster=cluster, topic=topic, view=registry)
         self._planner = Planner(
             registry=registry,
             profiles=profiles,
@@ -113,16 +114,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(bootstrap: str) -> AsyncIterator[Scene]:
+async def scene(cluster: Cluster) -> AsyncIterator[Scene]:
     """Read a workspace, hold the reader, and acknowledge the creation of an endpoint."""
     topic = fresh_name("endpoints")
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**cluster.client)
     await admin.start()
     await admin.create_topics([NewTopic(topic, 1, 1)])
     await admin.close()
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+    async with AIOKafkaProducer(**cluster.client, acks="all") as producer:
         await producer.send_and_wait(topic, encode_state(WORKSPACE), key=b"ws_1")
-        here = Scene(bootstrap, topic)
+        here = Scene(cluster, topic)
         await here.reader.start()
         try:
             await here.reader.hold()
@@ -136,7 +137,7 @@ async def test_with_the_barrier_the_first_event_waits_for_the_view_and_is_matche
     kafka_server: KafkaServer,
 ) -> None:
     """The batch is not matched before the view holds what was acknowledged before it."""
-    async with scene(kafka_server.bootstrap) as here:
+    async with scene(kafka_server.cluster) as here:
         handling = asyncio.create_task(here.handle_first_event(here.reader))
         _, waiting = await asyncio.wait({handling}, timeout=STILL_WAITS_S)
         assert handling in waiting
@@ -150,7 +151,7 @@ async def test_without_the_barrier_the_first_event_would_be_missed(
     kafka_server: KafkaServer,
 ) -> None:
     """The same event, the same view: matched against the past, it reaches nobody."""
-    async with scene(kafka_server.bootstrap) as here:
+    async with scene(kafka_server.cluster) as here:
         await here.handle_first_event(NoBarrier())
         assert here.sink.keys == []
         here.reader.let_go()

@@ -54,7 +54,7 @@ MakeTenant = Callable[[str], Awaitable[Tenant]]
 @pytest.fixture
 def settings(kafka_server: KafkaServer, mongo_server: MongoServer) -> Settings:
     return Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("gw") + ".",
         partitions=2,
         mongo_uri=mongo_server.uri,

@@ -5,6 +5,7 @@ from aiokafka.structs import ConsumerRecord
 
 from services.gateway.wiring import now_ms
 from shared.config import Settings
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.topics import Topic
 
@@ -14,9 +15,7 @@ WAIT_MS = 10_000
 async def records_of(settings: Settings, topic: Topic) -> list[ConsumerRecord[bytes, bytes]]:
     """Return every record that ``topic`` holds now, partition by partition."""
     name = topic_name(settings, topic)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(**Cluster.of(settings).client, auto_offset_reset="earliest")
     await consumer.start()
     try:
         partitions = [

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from services.gateway.wiring import now_ms
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta
@@ -250,7 +251,7 @@ async def test_a_body_whose_retention_is_over_is_said_to_be_gone(
 ) -> None:
     identifier = await webhook(gateway, qr3)
     partition, offset = await produced(gateway, identifier)
-    admin = AIOKafkaAdminClient(bootstrap_servers=gateway.settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**Cluster.of(gateway.settings).client)
     await admin.start()
     topic = TopicPartition(gateway.parts.ports.deliveries_topic, partition)
     await admin.delete_records({topic: RecordsToDelete(before_offset=offset + 1)})

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import os
 import signal
 import socket
 import sys
@@ -15,11 +14,12 @@ import pytest
 from httpx import AsyncClient, HTTPError
 
 from services.gateway.wiring import open_parts
-from shared.config import PREFIX, Settings
+from shared.config import Settings
 from shared.kafka.admin import create_topics
 from shared.topics import EVENTS
 from tests.integration.gateway.reading import records_of
 from tests.support.polling import until
+from tests.support.servers import environ_of
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,6 @@ def free_port() -> int:
 
 def environment(settings: Settings, **changes: object) -> dict[str, str]:
     names = (
-        "kafka_bootstrap",
         "topic_prefix",
         "partitions",
         "mongo_uri",
@@ -44,9 +43,7 @@ def environment(settings: Settings, **changes: object) -> dict[str, str]:
         "operator_key_sha256",
         "retry_tiers",
     )
-    given = {name: getattr(settings, name) for name in names} | changes
-    clean = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
-    return clean | {PREFIX + name.upper(): str(value) for name, value in given.items()}
+    return environ_of(settings, *names, **changes)
 
 
 async def run(*arguments: str, environ: dict[str, str]) -> asyncio.subprocess.Process:

@@ -9,13 +9,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Publisher
 from tests.support.servers import fresh_name
 
 
 @asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**cluster.client)
     await client.start()
     try:
         yield client
@@ -23,18 +24,18 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-async def make_topic(bootstrap: str, partitions: int = 1, **configs: str) -> str:
+async def make_topic(cluster: Cluster, partitions: int = 1, **configs: str) -> str:
     """Create a topic that no other test uses; dots in a setting's name are written ``_``."""
     name = fresh_name("kit")
     settings = {key.replace("_", "."): value for key, value in configs.items()}
-    async with admin(bootstrap) as client:
+    async with admin(cluster) as client:
         await client.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
     return name
 
 
 @asynccontextmanager
-async def publishing(bootstrap: str) -> AsyncIterator[Publisher]:
-    publisher = Publisher(bootstrap=bootstrap, client_id="test")
+async def publishing(cluster: Cluster) -> AsyncIterator[Publisher]:
+    publisher = Publisher(cluster=cluster, client_id="test")
     await publisher.start()
     try:
         yield publisher
@@ -43,9 +44,9 @@ async def publishing(bootstrap: str) -> AsyncIterator[Publisher]:
 
 
 @asynccontextmanager
-async def consuming(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def consuming(cluster: Cluster) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False
+        **cluster.client, auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
     try:
@@ -55,12 +56,12 @@ async def consuming(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def read_all(
-    bootstrap: str, topic: str, partitions: int = 1
+    cluster: Cluster, topic: str, partitions: int = 1
 ) -> dict[int, list[ConsumerRecord[bytes, bytes]]]:
     """Return what the topic holds now, by partition."""
     tps = [TopicPartition(topic, number) for number in range(partitions)]
     found: dict[int, list[ConsumerRecord[bytes, bytes]]] = {tp.partition: [] for tp in tps}
-    async with consuming(bootstrap) as consumer:
+    async with consuming(cluster) as consumer:
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         await consumer.seek_to_beginning(*tps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.config import Settings
 from shared.kafka.admin import TopicMismatchError, create_topics, partitions_of
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS, table
 from tests.integration.kafka.kit import admin
-from tests.support.servers import KafkaServer, fresh_name
+from tests.support.servers import KafkaServer, environ_of, fresh_name
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def settings(kafka_server: KafkaServer) -> Settings:
     return Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("admin") + ".",
         partitions=4,
         retry_tiers="1s,1m",
@@ -37,7 +37,7 @@ async def test_every_topic_of_the_table_is_created_once(settings: Settings) -> N
     rows = {topic_name(settings, row): row for row in table(settings.tiers)}
     assert sorted(await create_topics(settings)) == sorted(rows)
     assert await create_topics(settings) == []
-    async with admin(settings.kafka_bootstrap) as client:
+    async with admin(Cluster.of(settings)) as client:
         found = {topic["topic"]: topic for topic in await client.describe_topics(list(rows))}
     for name, row in rows.items():
         assert len(found[name]["partitions"]) == partitions_of(settings, row)
@@ -58,7 +58,7 @@ async def test_a_topic_with_another_number_of_partitions_is_refused_with_the_fix
 ) -> None:
     """More or fewer: an endpoint's lane would move, and its journal be another one."""
     name = topic_name(settings, DELIVERIES)
-    async with admin(settings.kafka_bootstrap) as client:
+    async with admin(Cluster.of(settings)) as client:
         await client.create_topics([NewTopic(name, 3, 1)])
     with pytest.raises(TopicMismatchError) as raised:
         await create_topics(settings)
@@ -70,7 +70,7 @@ async def test_a_topic_that_the_broker_refuses_to_create_is_told(
     kafka_server: KafkaServer,
 ) -> None:
     settings = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("admin") + ".",
         replication_factor=3,
     )
@@ -97,7 +97,6 @@ async def test_the_command_fails_with_one_line(settings: Settings) -> None:
 
 async def _command(settings: Settings, **environ: str) -> tuple[int, str, str]:
     """Run it as a job would; returns its exit code, first line and errors."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("HOOKLANE_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -105,14 +104,7 @@ async def _command(settings: Settings, **environ: str) -> tuple[int, str, str]:
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={
-            **kept,
-            "HOOKLANE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "HOOKLANE_TOPIC_PREFIX": settings.topic_prefix,
-            "HOOKLANE_PARTITIONS": str(settings.partitions),
-            "HOOKLANE_RETRY_TIERS": settings.retry_tiers,
-            **environ,
-        },
+        env={**environ_of(settings, "topic_prefix", "partitions", "retry_tiers"), **environ},
     )
     output, errors = await process.communicate()
     assert process.returncode is not None
@@ -120,7 +112,7 @@ async def _command(settings: Settings, **environ: str) -> tuple[int, str, str]:
 
 
 async def _configs(settings: Settings, topic: str) -> dict[str, str]:
-    async with admin(settings.kafka_bootstrap) as client:
+    async with admin(Cluster.of(settings)) as client:
         (response,) = await client.describe_configs(
             [ConfigResource(ConfigResourceType.TOPIC, topic)]
         )

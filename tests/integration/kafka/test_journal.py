@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from services.delivery.journal import Journal
 from services.delivery.partition import Partition
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.deliveries import DeliveryMeta
@@ -27,14 +28,14 @@ MEMORY = 3
 class World:
     """The two topics, and a group that has committed in one of them."""
 
-    def __init__(self, bootstrap: str, deliveries: str, attempts: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, deliveries: str, attempts: str) -> None:
+        self.cluster = cluster
         self.deliveries = deliveries
         self.attempts = attempts
         self.group = fresh_name("group")
 
     async def deliver(self, count: int) -> None:
-        async with publishing(self.bootstrap) as publisher:
+        async with publishing(self.cluster) as publisher:
             await publisher.publish([Record(self.deliveries, None, b"{}", partition=0)] * count)
 
     async def attempt(self, *offsets: int) -> None:
@@ -42,14 +43,14 @@ class World:
         await self.write([encode_attempt(_attempt(offset)) for offset in offsets])
 
     async def write(self, values: Sequence[bytes]) -> None:
-        async with publishing(self.bootstrap) as publisher:
+        async with publishing(self.cluster) as publisher:
             await publisher.publish(
                 [Record(self.attempts, None, value, partition=0) for value in values]
             )
 
     async def commit(self, offset: int, metadata: str) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, group_id=self.group, enable_auto_commit=False
+            **self.cluster.client, group_id=self.group, enable_auto_commit=False
         )
         await consumer.start()
         partition = TopicPartition(self.deliveries, 0)
@@ -60,7 +61,7 @@ class World:
     @asynccontextmanager
     async def journal(self) -> AsyncIterator[Journal]:
         journal = Journal(
-            bootstrap=self.bootstrap,
+            cluster=self.cluster,
             group=self.group,
             deliveries=self.deliveries,
             attempts=self.attempts,
@@ -115,8 +116,8 @@ def _attempt(offset: int) -> Attempt:
 
 @pytest.fixture
 async def world(kafka_server: KafkaServer) -> World:
-    deliveries = await make_topic(kafka_server.bootstrap, 2)
-    return World(kafka_server.bootstrap, deliveries, await make_topic(kafka_server.bootstrap, 2))
+    deliveries = await make_topic(kafka_server.cluster, 2)
+    return World(kafka_server.cluster, deliveries, await make_topic(kafka_server.cluster, 2))
 
 
 async def test_a_group_without_commits_begins_at_the_beginning(world: World) -> None:
@@ -163,7 +164,7 @@ async def test_what_retention_has_removed_is_not_waited_for(world: World) -> Non
     await world.deliver(6)
     await world.attempt(0, 1, 4)
     await world.commit(0, "0")
-    async with admin(world.bootstrap) as client:
+    async with admin(world.cluster) as client:
         await client.delete_records(
             {
                 TopicPartition(world.attempts, 0): RecordsToDelete(before_offset=2),

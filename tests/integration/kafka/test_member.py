@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from shared.config import Settings
 from shared.kafka import member as module
+from shared.kafka.cluster import Cluster
 from shared.kafka.member import Fetch, Fetched, GroupMember
 from shared.kafka.publisher import Publisher, Record
 from tests.support.polling import until
@@ -43,6 +44,7 @@ class World:
         """Give a member that has joined, and what stops it."""
         stopping = asyncio.Event()
         member = GroupMember(
+            cluster=Cluster.of(self.settings),
             settings=self.settings,
             service="test",
             topics=[self.topic],
@@ -81,14 +83,14 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 @pytest.fixture
 async def world(kafka_server: KafkaServer) -> AsyncIterator[World]:
     topic = fresh_name("member")
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_server.cluster.client)
     await admin.start()
     await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
     await admin.close()
-    publisher = Publisher(bootstrap=kafka_server.bootstrap, client_id="test")
+    publisher = Publisher(cluster=kafka_server.cluster, client_id="test")
     await publisher.start()
     settings = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("member") + ".",
         drain_timeout_ms=1,
     )

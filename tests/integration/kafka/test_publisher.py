@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
-from deploy.local.kafka import Kafka
 from shared.config import Settings
 from shared.kafka import publisher as publishing_module
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.kafka.partitioner import partition_for
 from shared.kafka.publisher import (
@@ -27,7 +26,7 @@ from shared.models.errors import Outage
 from shared.topics import BODY_BYTES_MAX, DEAD, DELIVERIES, Tiers, tier_topic
 from tests.integration.kafka.kit import admin, make_topic, publishing, read_all
 from tests.support.polling import until_true
-from tests.support.servers import KafkaServer, fresh_name
+from tests.support.servers import KafkaServer, OwnKafka, fresh_name
 
 pytestmark = pytest.mark.integration
 
@@ -38,17 +37,17 @@ NOWHERE = "127.0.0.1:1"
 async def test_positions_are_those_of_the_records_in_the_order_given(
     kafka_server: KafkaServer,
 ) -> None:
-    topics = [await make_topic(kafka_server.bootstrap, 3) for _ in range(2)]
+    topics = [await make_topic(kafka_server.cluster, 3) for _ in range(2)]
     records = [
         Record(
             topics[number % 2], b"key-%d" % (number % 7), b"%d" % number, (("h", b"v"), ("n", None))
         )
         for number in range(200)
     ]
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         positions = await publisher.publish(records)
         assert await publisher.publish([]) == []
-    stored = {topic: await read_all(kafka_server.bootstrap, topic, 3) for topic in topics}
+    stored = {topic: await read_all(kafka_server.cluster, topic, 3) for topic in topics}
     for record, position in zip(records, positions, strict=True):
         assert record.key is not None
         found = stored[record.topic][position.partition][position.offset]
@@ -61,21 +60,21 @@ async def test_positions_are_those_of_the_records_in_the_order_given(
 
 
 async def test_a_call_may_be_larger_than_a_batch(kafka_server: KafkaServer) -> None:
-    topic = await make_topic(kafka_server.bootstrap)
+    topic = await make_topic(kafka_server.cluster)
     piece = INCOMPRESSIBLE[: BATCH_BYTES_MAX // 3]
     records = [Record(topic, None, b"%d:" % number + piece) for number in range(10)]
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         positions = await publisher.publish(records)
     assert positions == [Position(0, offset) for offset in range(10)]
-    stored = (await read_all(kafka_server.bootstrap, topic))[0]
+    stored = (await read_all(kafka_server.cluster, topic))[0]
     assert [found.value for found in stored] == [record.value for record in records]
 
 
 async def test_a_partition_that_is_named_is_used_and_keyless_records_are_spread(
     kafka_server: KafkaServer,
 ) -> None:
-    topic = await make_topic(kafka_server.bootstrap, 4)
-    async with publishing(kafka_server.bootstrap) as publisher:
+    topic = await make_topic(kafka_server.cluster, 4)
+    async with publishing(kafka_server.cluster) as publisher:
         named = await publisher.publish([Record(topic, b"key", b"", partition=3)] * 4)
         spread = await publisher.publish([Record(topic, None, b"x")] * 8)
     assert {position.partition for position in named} == {3}
@@ -85,7 +84,7 @@ async def test_a_partition_that_is_named_is_used_and_keyless_records_are_spread(
 async def test_calls_at_the_same_time_do_not_mix_up_their_positions(
     kafka_server: KafkaServer,
 ) -> None:
-    topic = await make_topic(kafka_server.bootstrap, 2)
+    topic = await make_topic(kafka_server.cluster, 2)
     calls = [
         [
             Record(topic, None, b"%d.%d" % (call, number), partition=number % 2)
@@ -93,9 +92,9 @@ async def test_calls_at_the_same_time_do_not_mix_up_their_positions(
         ]
         for call in range(30)
     ]
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         answers = await asyncio.gather(*(publisher.publish(records) for records in calls))
-    stored = await read_all(kafka_server.bootstrap, topic, 2)
+    stored = await read_all(kafka_server.cluster, topic, 2)
     for records, positions in zip(calls, answers, strict=True):
         for record, position in zip(records, positions, strict=True):
             assert stored[position.partition][position.offset].value == record.value
@@ -107,7 +106,7 @@ async def test_a_body_of_a_mebibyte_goes_through_every_topic_that_carries_bodies
 ) -> None:
     """Incompressible, with its key and metadata."""
     settings = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("size") + ".",
         partitions=1,
         retry_tiers="5s",
@@ -116,11 +115,11 @@ async def test_a_body_of_a_mebibyte_goes_through_every_topic_that_carries_bodies
     (tier,) = Tiers.parse("5s").all
     headers = (("hooklane-delivery", b"m" * 2_000), ("hooklane-reason", b"exhausted"))
     names = [topic_name(settings, topic) for topic in (DELIVERIES, tier_topic(tier), DEAD)]
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         for name in names:
             (position,) = await publisher.publish([Record(name, b"wh_1", INCOMPRESSIBLE, headers)])
             assert position == Position(0, 0)
-    stored = (await read_all(kafka_server.bootstrap, names[0]))[0]
+    stored = (await read_all(kafka_server.cluster, names[0]))[0]
     assert (stored[0].value, stored[0].headers) == (INCOMPRESSIBLE, headers)
 
 
@@ -128,13 +127,13 @@ async def test_a_body_of_a_mebibyte_goes_through_every_topic_that_carries_bodies
 async def test_every_compression_that_a_producer_may_choose_is_read(
     kafka_server: KafkaServer, codec: str | None
 ) -> None:
-    topic = await make_topic(kafka_server.bootstrap)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap, compression_type=codec)
+    topic = await make_topic(kafka_server.cluster)
+    producer = AIOKafkaProducer(**kafka_server.cluster.client, compression_type=codec)
     await producer.start()
     values = [b"%d" % number * 100 for number in range(50)]
     await asyncio.gather(*[await producer.send(topic, value) for value in values])
     await producer.stop()
-    stored = (await read_all(kafka_server.bootstrap, topic))[0]
+    stored = (await read_all(kafka_server.cluster, topic))[0]
     assert [found.value for found in stored] == values
 
 
@@ -142,21 +141,21 @@ async def test_a_record_that_the_broker_never_takes_is_an_error_of_ours(
     kafka_server: KafkaServer,
 ) -> None:
     """Whatever else the call had, in front of it and behind it; and the publisher works on."""
-    topic = await make_topic(kafka_server.bootstrap, max_message_bytes="100000")
+    topic = await make_topic(kafka_server.cluster, max_message_bytes="100000")
     large, small = Record(topic, None, INCOMPRESSIBLE), Record(topic, None, b"small")
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         for records in ([large], [small, large], [large, small, large, small]):
             with pytest.raises(RecordRefusedError, match="MessageSizeTooLarge"):
                 await asyncio.wait_for(publisher.publish(records), 30)
         (position,) = await publisher.publish([small])
-    stored = (await read_all(kafka_server.bootstrap, topic))[0]
+    stored = (await read_all(kafka_server.cluster, topic))[0]
     assert stored[position.offset].value == b"small"
 
 
 async def test_a_refused_call_does_not_take_others_along(kafka_server: KafkaServer) -> None:
     """It spoils the producer's sequence; the others' records are produced again with a new one."""
-    topic = await make_topic(kafka_server.bootstrap, 2, max_message_bytes="100000")
-    async with publishing(kafka_server.bootstrap) as publisher:
+    topic = await make_topic(kafka_server.cluster, 2, max_message_bytes="100000")
+    async with publishing(kafka_server.cluster) as publisher:
         good = [
             [Record(topic, None, b"%d.%d" % (call, part), partition=part) for part in range(2)]
             for call in range(20)
@@ -168,7 +167,7 @@ async def test_a_refused_call_does_not_take_others_along(kafka_server: KafkaServ
             *(publisher.publish(records) for records in good[10:]),
             return_exceptions=True,
         )
-    stored = await read_all(kafka_server.bootstrap, topic, 2)
+    stored = await read_all(kafka_server.cluster, topic, 2)
     assert isinstance(answers.pop(10), RecordRefusedError)
     for records, positions in zip(good, answers, strict=True):
         assert not isinstance(positions, BaseException)
@@ -181,19 +180,19 @@ async def test_a_topic_that_does_not_exist_yet_is_waited_for(
 ) -> None:
     monkeypatch.setattr(publishing_module, "REQUEST_TIMEOUT_MS", 500)
     topic = fresh_name("late")
-    async with publishing(kafka_server.bootstrap) as publisher:
+    async with publishing(kafka_server.cluster) as publisher:
         with pytest.raises(Outage, match="within 800 ms"):
             await publisher.publish_within([Record(topic, None, b"x")], 800)
         producer = publisher._producer
         waiting = asyncio.create_task(publisher.publish([Record(topic, None, b"y")]))
-        await make_named(kafka_server.bootstrap, topic)
+        await make_named(kafka_server.cluster, topic)
         assert await asyncio.wait_for(waiting, 30) == [Position(0, 0)]
         assert publisher._producer is producer
 
 
 async def test_nobody_there_is_an_outage_for_those_who_cannot_wait() -> None:
     """And nothing is left behind of the attempts to connect: warnings are errors here."""
-    publisher = Publisher(bootstrap=NOWHERE, client_id="test")
+    publisher = Publisher(cluster=Cluster(bootstrap=NOWHERE), client_id="test")
     for _ in range(3):
         with pytest.raises(Outage, match="did not acknowledge within 100 ms"):
             await publisher.publish_within([Record("topic", None, b"x")], 100)
@@ -202,14 +201,14 @@ async def test_nobody_there_is_an_outage_for_those_who_cannot_wait() -> None:
 
 @pytest.mark.slow
 async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publishing(
-    tmp_path: Path,
+    own_kafka: OwnKafka,
 ) -> None:
     """Each record at the position returned, once, and in order for each partition."""
-    kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs", port=0, optimise=False)
+    kafka = own_kafka.broker
     await kafka.start()
-    topic = await make_topic(kafka.bootstrap, 2)
+    topic = await make_topic(kafka.cluster, 2)
     acknowledged: list[tuple[Record, Position]] = []
-    async with publishing(kafka.bootstrap) as publisher:
+    async with publishing(kafka.cluster) as publisher:
 
         async def publish_on(stopped: asyncio.Event) -> None:
             number = 0
@@ -233,7 +232,7 @@ async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publis
         await until_true(lambda: len(acknowledged) > before + 1_000, what="publishing goes on")
         stopped.set()
         await running
-    stored = await read_all(kafka.bootstrap, topic, 2)
+    stored = await read_all(kafka.cluster, topic, 2)
     await kafka.kill9()
     for record, position in acknowledged:
         assert stored[position.partition][position.offset].value == record.value
@@ -245,14 +244,14 @@ async def test_what_was_acknowledged_is_there_when_kafka_was_killed_while_publis
 
 @pytest.mark.slow
 async def test_an_outage_is_waited_out_and_leaves_no_doubles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_kafka: OwnKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer than the client's own patience, with several batches for one partition waiting."""
     monkeypatch.setattr(publishing_module, "REQUEST_TIMEOUT_MS", 500)
-    kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs", port=0, optimise=False)
+    kafka = own_kafka.broker
     await kafka.start()
-    topic = await make_topic(kafka.bootstrap)
-    async with publishing(kafka.bootstrap) as publisher:
+    topic = await make_topic(kafka.cluster)
+    async with publishing(kafka.cluster) as publisher:
         await publisher.publish([Record(topic, None, b"before")])
         await kafka.kill9()
         piece = INCOMPRESSIBLE[:BATCH_BYTES_MAX]
@@ -263,7 +262,7 @@ async def test_an_outage_is_waited_out_and_leaves_no_doubles(
         assert not publish.done()
         await kafka.start()
         positions = await asyncio.wait_for(publish, 40)
-    stored = (await read_all(kafka.bootstrap, topic))[0]
+    stored = (await read_all(kafka.cluster, topic))[0]
     await kafka.kill9()
     values = [record.value for record in records]
     assert [stored[position.offset].value for position in positions] == values
@@ -273,15 +272,15 @@ async def test_an_outage_is_waited_out_and_leaves_no_doubles(
 
 @pytest.mark.slow
 async def test_stopping_does_not_wait_for_a_broker_that_is_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_kafka: OwnKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With records still in the producer: their caller was told of the outage."""
     monkeypatch.setattr(publishing_module, "STOP_WITHIN_S", 0.5)
     monkeypatch.setattr(publishing_module, "REQUEST_TIMEOUT_MS", 500)
-    kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs", port=0, optimise=False)
+    kafka = own_kafka.broker
     await kafka.start()
-    topic = await make_topic(kafka.bootstrap)
-    publisher = Publisher(bootstrap=kafka.bootstrap, client_id="test")
+    topic = await make_topic(kafka.cluster)
+    publisher = Publisher(cluster=kafka.cluster, client_id="test")
     await publisher.publish([Record(topic, None, b"before")])
     await kafka.kill9()
     with pytest.raises(Outage):
@@ -290,6 +289,6 @@ async def test_stopping_does_not_wait_for_a_broker_that_is_away(
     await until_true(lambda: len(asyncio.all_tasks()) == 1, what="nothing is left running")
 
 
-async def make_named(bootstrap: str, topic: str) -> None:
-    async with admin(bootstrap) as client:
+async def make_named(cluster: Cluster, topic: str) -> None:
+    async with admin(cluster) as client:
         await client.create_topics([NewTopic(topic, 1, 1)])

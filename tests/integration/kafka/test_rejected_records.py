@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from services.fanout.handler import Planner
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.models.rejected import CUT_HEADER
 from shared.policy.matching import Registry
@@ -25,7 +26,7 @@ HEX_CHARACTERS = 1_600_000
 @pytest.fixture
 async def settings(kafka_server: KafkaServer) -> Settings:
     made = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("rejected") + ".",
         partitions=1,
         retry_tiers="5s",
@@ -44,7 +45,7 @@ async def test_what_only_a_better_compression_made_fit_is_put_aside_too(
     events, rejected = topic_name(settings, EVENTS), topic_name(settings, REJECTED)
     value = random.Random(7).randbytes(HEX_CHARACTERS // 2).hex().encode()
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **Cluster.of(settings).client,
         compression_type="gzip",
         max_request_size=2 * HEX_CHARACTERS,
         max_batch_size=2 * HEX_CHARACTERS,
@@ -58,12 +59,12 @@ async def test_what_only_a_better_compression_made_fit_is_put_aside_too(
         deliveries_topic=topic_name(settings, DELIVERIES),
         rejected_topic=rejected,
     )
-    (received,) = (await read_all(settings.kafka_bootstrap, events))[0]
+    (received,) = (await read_all(Cluster.of(settings), events))[0]
     assert received.value == value
     assert len(value) > RECORD_BYTES_MAX
-    async with publishing(settings.kafka_bootstrap) as publisher:
+    async with publishing(Cluster.of(settings)) as publisher:
         await publisher.publish(planner.plan([received]))
-    (kept,) = (await read_all(settings.kafka_bootstrap, rejected))[0]
+    (kept,) = (await read_all(Cluster.of(settings), rejected))[0]
     assert kept.value is not None
     assert value.startswith(kept.value)
     assert int(dict(kept.headers)[CUT_HEADER]) == HEX_CHARACTERS

@@ -14,11 +14,11 @@ from aiokafka.record import memory_records
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import ConsumerRecord
 
-from deploy.local.kafka import Kafka
 from shared.kafka import salvage
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Record
 from tests.integration.kafka.kit import consuming, make_topic, publishing
-from tests.support.servers import KafkaServer
+from tests.support.servers import KafkaServer, OwnKafka
 
 pytestmark = pytest.mark.integration
 
@@ -40,12 +40,12 @@ def _client_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "PartitionRecords", salvage.SalvagingRecords.__base__)
 
 
-async def produce_with_a_bad_name(bootstrap: str, topic: str) -> None:
+async def produce_with_a_bad_name(cluster: Cluster, topic: str) -> None:
     """Produce three records in one batch; the second one's header name is no text.
 
     Producers in other languages can: to the broker a name is bytes.
     """
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    producer = AIOKafkaProducer(**cluster.client)
     await producer.start()
     batch = producer.create_batch()
     for number in range(3):
@@ -58,11 +58,11 @@ async def produce_with_a_bad_name(bootstrap: str, topic: str) -> None:
     await producer.stop()
 
 
-async def consume(bootstrap: str, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
+async def consume(cluster: Cluster, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
     """Read the partition to its end, as a service does: through errors, from where it was."""
     found: list[ConsumerRecord[bytes, bytes]] = []
     partition = TopicPartition(topic, 0)
-    async with consuming(bootstrap) as consumer, asyncio.timeout(30):
+    async with consuming(cluster) as consumer, asyncio.timeout(30):
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]
@@ -77,32 +77,34 @@ async def test_the_client_alone_does_not_get_past_a_header_name_that_is_not_utf_
     kafka_server: KafkaServer,
 ) -> None:
     """Should this fail, aiokafka has been mended and ``salvage`` may be of no use any more."""
-    topic = await make_topic(kafka_server.bootstrap)
-    await produce_with_a_bad_name(kafka_server.bootstrap, topic)
+    topic = await make_topic(kafka_server.cluster)
+    await produce_with_a_bad_name(kafka_server.cluster, topic)
     with pytest.raises((KafkaError, UnicodeDecodeError)):
-        await consume(kafka_server.bootstrap, topic)
+        await consume(kafka_server.cluster, topic)
 
 
 @pytest.mark.usefixtures("installed")
 async def test_a_header_name_that_is_not_utf_8_costs_nothing(kafka_server: KafkaServer) -> None:
-    topic = await make_topic(kafka_server.bootstrap)
-    async with publishing(kafka_server.bootstrap) as publisher:
+    topic = await make_topic(kafka_server.cluster)
+    async with publishing(kafka_server.cluster) as publisher:
         await publisher.publish([Record(topic, None, b"before")])
-        await produce_with_a_bad_name(kafka_server.bootstrap, topic)
+        await produce_with_a_bad_name(kafka_server.cluster, topic)
         await publisher.publish([Record(topic, None, b"behind")])
-    found = await consume(kafka_server.bootstrap, topic)
+    found = await consume(kafka_server.cluster, topic)
     assert [record.value for record in found] == [b"before", b"0", b"1", b"2", b"behind"]
     assert [record.offset for record in found] == [0, 1, 2, 3, 4]
     assert found[2].headers == (("\ufffd\ufffd-named", b"v"),)
 
 
 @pytest.mark.usefixtures("installed")
-async def test_garbage_in_the_middle_of_a_partition_stops_nothing(tmp_path: Path) -> None:
+async def test_garbage_in_the_middle_of_a_partition_stops_nothing(
+    own_kafka: OwnKafka, tmp_path: Path
+) -> None:
     """A disk that fails: the broker sends what it finds."""
-    kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs", port=0, optimise=False)
+    kafka = own_kafka.broker
     await kafka.start()
-    topic = await make_topic(kafka.bootstrap)
-    async with publishing(kafka.bootstrap) as publisher:
+    topic = await make_topic(kafka.cluster)
+    async with publishing(kafka.cluster) as publisher:
         for values in ((b"a", b"b"), (b"broken-1", b"broken-2"), (b"c", b"d")):
             await publisher.publish([Record(topic, None, value) for value in values])
     await kafka.stop()
@@ -112,7 +114,7 @@ async def test_garbage_in_the_middle_of_a_partition_stops_nothing(tmp_path: Path
     assert stored.count(b"broken") == 2
     segment.write_bytes(stored.replace(b"broken", b"BROKEN"))
     await kafka.start()
-    found = await consume(kafka.bootstrap, topic)
+    found = await consume(kafka.cluster, topic)
     await kafka.kill9()
     assert [record.value for record in found if record.value is not None] == [
         b"a",

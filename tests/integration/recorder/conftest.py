@@ -6,6 +6,7 @@ import pytest
 
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Publisher
 from shared.storage.mongo.client import Mongo
 from tests.integration.recorder.kit import World
@@ -15,7 +16,7 @@ from tests.support.servers import KafkaServer, MongoServer, fresh_name
 @pytest.fixture
 def settings(kafka_server: KafkaServer, mongo_server: MongoServer) -> Settings:
     return Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("rec") + ".",
         partitions=3,
         mongo_uri=mongo_server.uri,
@@ -27,7 +28,7 @@ def settings(kafka_server: KafkaServer, mongo_server: MongoServer) -> Settings:
 async def world(settings: Settings) -> AsyncIterator[World]:
     await create_topics(settings)
     mongo = Mongo(settings.mongo_uri, settings.mongo_database)
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id="test")
+    publisher = Publisher(cluster=Cluster.of(settings), client_id="test")
     await publisher.start()
     yield World(settings, mongo, publisher)
     await publisher.stop()

@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.recorder.wiring import main
-from shared.config import PREFIX, Settings
+from shared.config import Settings
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.models.attempts import Attempt, encode_attempt
@@ -28,6 +29,7 @@ from shared.storage.mongo.stats import StatsReader
 from shared.topics import ATTEMPTS, ENDPOINTS
 from tests.support.log_rows import log_rows
 from tests.support.polling import until
+from tests.support.servers import environ_of
 from tests.unit.services.recorder.kit import NOON_MS, attempt
 
 LATER_MS = 4_000_000_000_000  # retention must not take the rows away while a test looks at them
@@ -129,7 +131,7 @@ class World:
 
     async def members(self) -> int:
         """Return how many members the group has."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**Cluster.of(self.settings).client)
         await admin.start()
         try:
             (answer,) = await admin.describe_consumer_groups(
@@ -156,7 +158,7 @@ class World:
     async def consumer(self, group: str | None = None) -> AsyncIterator[Any]:
         """Give a consumer that has joined nothing."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap,
+            **Cluster.of(self.settings).client,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -186,13 +188,8 @@ async def recorder(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
 
 async def recorder_process(settings: Settings) -> asyncio.subprocess.Process:
     """Start ``python -m services.recorder``."""
-    given = {
-        name: getattr(settings, name)
-        for name in ("kafka_bootstrap", "topic_prefix", "partitions", "instance", "mongo_uri")
-    }
-    given |= {"mongo_database": settings.mongo_database, "log_level": "warning"}
-    ours = {PREFIX + name.upper(): str(value) for name, value in given.items()}
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    names = ("topic_prefix", "partitions", "instance", "mongo_uri", "mongo_database")
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.recorder", env={**others, **ours}
+        *(sys.executable, "-m", "services.recorder"),
+        env=environ_of(settings, *names, log_level="warning"),
     )

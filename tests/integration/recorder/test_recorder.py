@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Record
 from shared.models.stats import Counts
@@ -187,7 +188,7 @@ async def test_a_topic_that_was_created_again_is_logged_in_full_and_counted_from
         await world.counted("wh_1", 6)
         await until(world.committed, bool, what="a commit")
     topic = topic_name(settings, ATTEMPTS)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**Cluster.of(settings).client)
     await admin.start()
     await admin.delete_topics([topic])
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploy.local.kafka import Kafka
 from deploy.local.mongo import Mongo as MongoProcess
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Publisher
 from shared.models.attempts import Attempt
 from shared.models.stats import Counts
 from shared.storage.mongo.client import Mongo
 from tests.integration.recorder.kit import World, attempts_of, recorder, recorder_process
 from tests.support.polling import until
-from tests.support.servers import KafkaServer, MongoServer, fresh_name
+from tests.support.servers import KafkaServer, MongoServer, OwnKafka, fresh_name
 
 pytestmark = pytest.mark.integration
 
@@ -119,7 +119,7 @@ async def test_mongodb_may_be_killed_during_the_load_and_the_log_catches_up(
     server = MongoProcess(tmp_path / "mongo", logs_dir=tmp_path)
     await server.start()
     settings = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("rec") + ".",
         partitions=3,
         mongo_uri=server.uri,
@@ -143,12 +143,12 @@ async def test_mongodb_may_be_killed_during_the_load_and_the_log_catches_up(
 @pytest.mark.timeout(180)
 @pytest.mark.slow
 async def test_kafka_may_be_killed_during_the_load_and_the_log_catches_up(
-    mongo_server: MongoServer, tmp_path: Path
+    mongo_server: MongoServer, own_kafka: OwnKafka
 ) -> None:
-    server = Kafka(tmp_path / "kafka", logs_dir=tmp_path)
+    server = own_kafka.broker
     await server.start()
     settings = Settings(
-        kafka_bootstrap=server.bootstrap,
+        **own_kafka.settings,
         partitions=3,
         mongo_uri=mongo_server.uri,
         mongo_database=fresh_name("recorder"),
@@ -172,7 +172,7 @@ async def test_a_recorder_that_waits_for_mongodb_still_stops_when_it_is_told_to(
     kafka_server: KafkaServer, unused_tcp_port: int
 ) -> None:
     settings = Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("rec") + ".",
         partitions=1,
         mongo_uri=f"mongodb://127.0.0.1:{unused_tcp_port}/",
@@ -190,7 +190,7 @@ async def opened(stack: AsyncExitStack, settings: Settings) -> World:
     await create_topics(settings)
     mongo = Mongo(settings.mongo_uri, settings.mongo_database)
     stack.callback(mongo.close)
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id="test")
+    publisher = Publisher(cluster=Cluster.of(settings), client_id="test")
     await publisher.start()
     stack.push_async_callback(publisher.stop)
     return World(settings, mongo, publisher)

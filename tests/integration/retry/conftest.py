@@ -6,6 +6,7 @@ import pytest
 
 from shared.config import Settings
 from shared.kafka.admin import create_topics
+from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Publisher
 from tests.integration.retry.kit import World
 from tests.support.servers import KafkaServer, fresh_name
@@ -14,7 +15,7 @@ from tests.support.servers import KafkaServer, fresh_name
 @pytest.fixture
 def settings(kafka_server: KafkaServer) -> Settings:
     return Settings(
-        kafka_bootstrap=kafka_server.bootstrap,
+        **kafka_server.settings,
         topic_prefix=fresh_name("retry") + ".",
         partitions=4,
         retry_tiers="300ms,1s,24h",
@@ -25,7 +26,7 @@ def settings(kafka_server: KafkaServer) -> Settings:
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
     await create_topics(settings)
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id="test")
+    publisher = Publisher(cluster=Cluster.of(settings), client_id="test")
     await publisher.start()
     yield World(settings, publisher)
     await publisher.stop()

@@ -1,20 +1,20 @@
 """A retry service in this process or in one of its own, and what to give it and to look at."""
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord
 
 from services.retry.wiring import main
-from shared.config import PREFIX, Settings
+from shared.config import Settings
 from shared.kafka.admin import partitions_of
+from shared.kafka.cluster import Cluster
 from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta, meta_of
@@ -22,6 +22,7 @@ from shared.observe.health import Pulse
 from shared.runtime import Runtime
 from shared.topics import DEAD, DELIVERIES, Topic, tier_topic
 from tests.support.polling import until
+from tests.support.servers import environ_of
 
 Moved: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
@@ -65,7 +66,7 @@ class World:
         name = topic_name(self.settings, topic)
         tps = [TopicPartition(name, n) for n in range(partitions_of(self.settings, topic))]
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap, auto_offset_reset="earliest"
+            **Cluster.of(self.settings).client, auto_offset_reset="earliest"
         )
         consumer.assign(tps)
         await consumer.start()
@@ -96,7 +97,7 @@ class World:
 
     async def members(self) -> int:
         """Return how many members the group has."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
+        admin = AIOKafkaAdminClient(**Cluster.of(self.settings).client)
         await admin.start()
         try:
             (answer,) = await admin.describe_consumer_groups([group_name(self.settings, "retry")])
@@ -120,11 +121,8 @@ async def retry(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
 
 async def retry_process(settings: Settings) -> asyncio.subprocess.Process:
     """Start ``python -m services.retry``."""
-    names = ("kafka_bootstrap", "topic_prefix", "partitions", "instance", "retry_tiers")
-    given: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    given["log_level"] = "warning"
-    ours = {PREFIX + name.upper(): str(value) for name, value in given.items()}
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    names = ("topic_prefix", "partitions", "instance", "retry_tiers")
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.retry", env={**others, **ours}
+        *(sys.executable, "-m", "services.retry"),
+        env=environ_of(settings, *names, log_level="warning"),
     )

@@ -5,16 +5,15 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from deploy.local.kafka import Kafka
 from services.retry.handler import Retry
 from services.retry.wiring import FETCH, SERVICE
 from shared.config import Settings
 from shared.kafka.admin import create_topics, partitions_of
+from shared.kafka.cluster import Cluster
 from shared.kafka.member import GroupMember
 from shared.kafka.names import topic_name
 from shared.kafka.partitioner import partition_for
@@ -23,6 +22,7 @@ from shared.models.deliveries import META_HEADER, REASON_HEADER, meta_of
 from shared.topics import DEAD, DELIVERIES, tier_topic
 from tests.integration.retry.kit import Moved, World, event_of, now_ms, retry, retry_process
 from tests.support.polling import until
+from tests.support.servers import OwnKafka
 
 pytestmark = pytest.mark.integration
 
@@ -175,12 +175,12 @@ async def more_moves_than(world: World, count: int) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.slow
-async def test_kafka_may_be_killed_while_records_wait(tmp_path: Path) -> None:
-    server = Kafka(tmp_path / "kafka", logs_dir=tmp_path)
+async def test_kafka_may_be_killed_while_records_wait(own_kafka: OwnKafka) -> None:
+    server = own_kafka.broker
     await server.start()
-    settings = Settings(kafka_bootstrap=server.bootstrap, partitions=4, retry_tiers="300ms,1s")
+    settings = Settings(**own_kafka.settings, partitions=4, retry_tiers="300ms,1s")
     await create_topics(settings)
-    publisher = Publisher(bootstrap=settings.kafka_bootstrap, client_id="test")
+    publisher = Publisher(cluster=Cluster.of(settings), client_id="test")
     try:
         await publisher.start()
         world = World(settings, publisher)
@@ -208,6 +208,7 @@ async def retry_at(
     tiers = {topic_name(settings, tier_topic(tier)): tier for tier in settings.tiers.all}
     stopping = asyncio.Event()
     member = GroupMember(
+        cluster=Cluster.of(settings),
         settings=settings,
         service=SERVICE,
         topics=list(tiers),

@@ -16,10 +16,10 @@ from shared.http.connection import Connection
 from shared.http.dial import Dialler
 from shared.http.exchange import Exchange
 from shared.http.transport import default_tls
+from tests.support.certificates import Authority
 from tests.support.raw_server import OK, Peer, RawServer, answers, answers_and_closes, silence
 from tests.unit.shared.http.kit import (
     AMPLE_MS,
-    Authority,
     FakeResolver,
     answered,
     open_transport,

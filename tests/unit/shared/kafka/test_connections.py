@@ -1,8 +1,9 @@
-"""A write to a socket that has just been closed is an error that aiokafka knows."""
+"""A write to a closed socket is an error that aiokafka knows; a refusal is told of by its name."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,17 +12,20 @@ import uvloop
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from structlog.testing import capture_logs
 
-from shared.kafka import connections
+from shared.kafka import connections, refusals
+from shared.seldom import Seldom
+from tests.support.certificates import Authority
 from tests.support.polling import until_true
 
 
 @pytest.fixture
 def mended() -> Iterator[None]:
-    before = AIOKafkaConnection.send
+    send, connect = AIOKafkaConnection.send, AIOKafkaConnection.connect
     connections.mend()
     yield
-    AIOKafkaConnection.send = before
+    AIOKafkaConnection.send, AIOKafkaConnection.connect = send, connect
 
 
 def _is_closed(transport: object) -> bool:
@@ -70,3 +74,25 @@ def test_a_write_to_a_closed_socket_closes_the_connection() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(write())
+
+
+@pytest.mark.usefixtures("mended")
+async def test_a_brokers_certificate_that_nobody_vouches_for_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiokafka's clients make "unable to bootstrap" of it."""
+    monkeypatch.setattr(refusals, "_seldom", Seldom(refusals.TELL_EVERY_S))
+    with Authority.create() as authority:
+        tls = authority.server_tls("127.0.0.1")
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls)
+        host, port = server.sockets[0].getsockname()
+        connection = AIOKafkaConnection(
+            host, port, security_protocol="SSL", ssl_context=ssl.create_default_context()
+        )
+        async with server:
+            with capture_logs() as logs, pytest.raises(ssl.SSLCertVerificationError):
+                await connection.connect()
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("kafka_refuses", "error")
+    assert line["broker"] == f"127.0.0.1:{port}"
+    assert "HOOKLANE_KAFKA_CA_FILE" in line["fix"]
