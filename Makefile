@@ -25,7 +25,8 @@ find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
 	'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-all lint type bench fuzz-api requirements clean reset
+.PHONY: help setup setup-test run test test-secure test-all lint type bench fuzz-api
+.PHONY: requirements clean reset
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,10 @@ test: setup-test ## Unit and integration tests, a few minutes
 	@$(BIN)/python -m pytest -n 2 -m "not node and not go" $(PURE)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not node" $(SERVED)
 	@exec $(BIN)/python -m pytest -m "not slow and not node" $(STACKED)
+
+test-secure: setup-test ## The integration tests on a Kafka and a MongoDB with TLS and logins
+	@HOOKLANE_TEST_SECURE=1 exec $(BIN)/python -m pytest -n 2 --dist loadfile \
+	  -m "not slow and not node" $(SERVED)
 
 test-all: setup-test ## Every test: with Node.js and Go programs and the slow crash rounds
 	@exec $(BIN)/python -m pytest $(PURE) $(SERVED) tests/slow $(STACKED)

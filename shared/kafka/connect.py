@@ -9,6 +9,8 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from aiokafka.errors import KafkaError
 
+from shared.kafka import refusals
+
 RETRY_AFTER_S: Final = 0.3
 
 _log = structlog.get_logger("kafka")
@@ -34,6 +36,7 @@ async def connected(make: Callable[[], T]) -> T:
         try:
             await client.start()
         except (KafkaError, OSError) as error:
+            refusals.tell(error)
             _log.warning("kafka_unreachable", error=repr(error))
             await client.stop()
             await asyncio.sleep(RETRY_AFTER_S)

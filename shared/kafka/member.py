@@ -219,6 +219,7 @@ class GroupMember:
             if not self._stopping.is_set():
                 self._consumer = consumer
         except (KafkaError, OSError) as error:
+            refusals.tell(error)
             _log.warning("kafka_unreachable", error=repr(error))
         finally:
             if self._consumer is not consumer:

@@ -202,6 +202,7 @@ class Publisher:
         try:
             await producer.start()
         except (KafkaError, OSError) as error:
+            refusals.tell(error)
             _log.warning("kafka_unreachable", error=repr(error), cluster=repr(self._cluster))
             await producer.stop()
             return None
