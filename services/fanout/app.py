@@ -24,13 +24,16 @@ from typing import Any, Final, NamedTuple, cast
 import faust
 import structlog
 import uvloop
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.auth import CredentialsT
+from mode import Service
 
 from services.fanout import metrics
+from shared.kafka import refusals
 from shared.kafka.cluster import Cluster
 
 PACE_S: Final = 0.003
@@ -38,6 +41,7 @@ FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle 
 RETRY_MIN_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
 RECORDS_MAX: Final = 4_000
+ASK_EVERY_S: Final = 1.0
 
 Handle = Callable[[list[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 
@@ -60,6 +64,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def ask(self) -> None:
+        """Raise what keeps us from the group, if anything; stock Faust never asks."""
+        await self.call_thread(self._check)
+
+    async def _check(self) -> None:
+        if self._consumer is not None:
+            self._consumer._coordinator.check_errors()
 
 
 class BatchConsumer(driver.Consumer):
@@ -87,7 +99,13 @@ class BatchConsumer(driver.Consumer):
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         generation = self.app.consumer_generation_id
-        fetched, _ = await self._wait_next_records(timeout)
+        try:
+            fetched, _ = await self._wait_next_records(timeout)
+        except KafkaError as error:  # it would end Faust's fetching for good
+            refusals.tell(error)
+            _log.warning("fetch_failed", error=repr(error))
+            await asyncio.sleep(RETRY_MAX_S)
+            return
         if not fetched or self.should_stop:
             return
         if not self.flow_active or self.app.consumer_generation_id != generation:
@@ -102,6 +120,17 @@ class BatchConsumer(driver.Consumer):
         message: Any = self._to_message(first, fetched[first][-1])
         message.value = batch
         yield first, message
+
+    @Service.task
+    async def _wait_out_refusals(self) -> None:
+        """Ask now and then what the group refuses us: until somebody has asked, it is not tried."""
+        while not self.should_stop:
+            await self.sleep(ASK_EVERY_S)
+            try:
+                await cast("_ConsumerThread", self._thread).ask()
+            except KafkaError as error:
+                refusals.tell(error)
+                _log.warning("group_waits", error=repr(error))
 
     def finished(self, batch: Batch) -> None:
         """Mark a batch's offsets for commit and let the next fetch start.

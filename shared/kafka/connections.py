@@ -7,7 +7,8 @@ then waits for ever. (Seen in a crash test: a retry worker stood still until it 
 
 Whatever goes wrong with a connection, aiokafka's clients call it "unable to bootstrap" or "node not
 ready". A login or a certificate that is refused is told of here, where it happens, for every client
-(Faust's are among them), at each try to connect again.
+(Faust's are among them), at each try to connect again. A topic that we may not see is told of when
+its metadata comes: a consumer would take it for one without partitions.
 
 ``mend`` replaces methods of aiokafka, pinned exactly in ``pyproject.toml``; tests fail if an
 upgrade moves them.
@@ -17,19 +18,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
 from shared.kafka import refusals
 
 _send: Final = AIOKafkaConnection.send
 _connect: Final = AIOKafkaConnection.connect
+_update_metadata: Final = ClusterMetadata.update_metadata
 
 
 def mend() -> None:
     """Mend every aiokafka client's connections from now on."""
     AIOKafkaConnection.send = _send_or_close
     AIOKafkaConnection.connect = _connect_or_tell
+    ClusterMetadata.update_metadata = _update_metadata_and_tell
 
 
 def _send_or_close(connection: Any, request: Any, expect_response: bool = True) -> Any:
@@ -46,3 +50,9 @@ async def _connect_or_tell(connection: Any) -> Any:
     except (KafkaError, OSError) as error:
         refusals.tell(error, broker=f"{connection.host}:{connection.port}")
         raise
+
+
+def _update_metadata_and_tell(cluster: Any, metadata: Any) -> None:
+    _update_metadata(cluster, metadata)
+    for topic in cluster.unauthorized_topics:
+        refusals.tell(TopicAuthorizationFailedError(topic))

@@ -189,7 +189,7 @@ class SecuredKafka:
             "listener.name.controller.plain.sasl.jaas.config": plain,
             "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
             **{
-                f"listener.name.broker.{mechanism.lower()}.sasl.jaas.config": (f"{_SCRAM};")
+                f"listener.name.broker.{mechanism.lower()}.sasl.jaas.config": f"{_SCRAM};"
                 for mechanism in MECHANISMS[:2]
             },
             "ssl.keystore.type": "PEM",
@@ -223,7 +223,7 @@ class SecuredMongo:
     def uri_with(self, login: str = "", options: str | None = None) -> str:
         """Return the connection string with another login, or with other options for TLS."""
         tls = f"tls=true&tlsCAFile={self._authority.file}" if options is None else options
-        return f"mongodb://{login}{ports.HOST}:{self.server.port}/?w=majority&journal=true&{tls}"
+        return f"mongodb://{login}{ports.HOST}:{self.server.port}/?{tls}"
 
     async def start(self) -> None:
         """Start the server; at the first time make its user, before it asks for logins."""

@@ -9,9 +9,10 @@ from functools import partial
 
 import pytest
 import uvloop
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataRequest, MetadataResponse_v1
 from structlog.testing import capture_logs
 
 from shared.kafka import connections, refusals
@@ -23,9 +24,11 @@ from tests.support.polling import until_true
 @pytest.fixture
 def mended() -> Iterator[None]:
     send, connect = AIOKafkaConnection.send, AIOKafkaConnection.connect
+    update_metadata = ClusterMetadata.update_metadata
     connections.mend()
     yield
     AIOKafkaConnection.send, AIOKafkaConnection.connect = send, connect
+    ClusterMetadata.update_metadata = update_metadata
 
 
 def _is_closed(transport: object) -> bool:
@@ -96,3 +99,18 @@ async def test_a_brokers_certificate_that_nobody_vouches_for_is_told_of(
     assert (line["event"], line["log_level"]) == ("kafka_refuses", "error")
     assert line["broker"] == f"127.0.0.1:{port}"
     assert "HOOKLANE_KAFKA_CA_FILE" in line["fix"]
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_topic_that_we_may_not_see_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer would take it for one without partitions, and wait."""
+    monkeypatch.setattr(refusals, "_seldom", Seldom(refusals.TELL_EVERY_S))
+    brokers = [(1, "kafka", 9092, None)]
+    code = TopicAuthorizationFailedError.errno
+    cluster = ClusterMetadata(metadata_max_age_ms=1_000)
+    cluster.need_all_topic_metadata = False
+    with capture_logs() as logs:
+        cluster.update_metadata(MetadataResponse_v1(brokers, 1, [(code, "events", False, [])]))
+    (line,) = logs
+    assert line["event"] == "kafka_refuses"
+    assert "events" in line["error"]
