@@ -70,8 +70,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         await self.call_thread(self._check)
 
     async def _check(self) -> None:
-        if self._consumer is not None:
-            self._consumer._coordinator.check_errors()
+        coordinator = None if self._consumer is None else self._consumer._coordinator
+        if coordinator is not None:  # the consumer has started
+            coordinator.check_errors()
 
 
 class BatchConsumer(driver.Consumer):

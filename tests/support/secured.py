@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -106,17 +107,17 @@ class SecuredKafka:
         """Give roles their permissions."""
         await self._add([_binding(*_place(one)) for one in grants])
 
+    async def take_away(self, grants: Iterable[Grant]) -> None:
+        """Take permissions back."""
+        await self._all(
+            self._admin.delete_acls(
+                [_pattern(*_place(one)) for one in grants], request_timeout=_ADMIN_WITHIN_S
+            )
+        )
+
     async def permissions(self, user: str) -> set[tuple[str, str, str]]:
         """Return what a user may do: kind of resource, its name, operation."""
-        anything = AclBindingFilter(
-            ResourceType.ANY,
-            None,  # type: ignore[arg-type]  # any
-            ResourcePatternType.ANY,
-            f"User:{user}",
-            None,  # type: ignore[arg-type]  # any
-            AclOperation.ANY,
-            AclPermissionType.ANY,
-        )
+        anything = _pattern(ResourceType.ANY, None, user, AclOperation.ANY)
         found = self._admin.describe_acls(anything, request_timeout=_ADMIN_WITHIN_S)
         return {
             (one.restype.name.lower(), one.name, one.operation.name.title())
@@ -128,8 +129,9 @@ class SecuredKafka:
         self._passwords[user] = password
         how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4_096)
         change = UserScramCredentialUpsertion(user, how, password.encode())
-        made = self._admin.alter_user_scram_credentials([change], request_timeout=_ADMIN_WITHIN_S)
-        await asyncio.gather(*(asyncio.to_thread(one.result) for one in made.values()))
+        await self._all(
+            self._admin.alter_user_scram_credentials([change], request_timeout=_ADMIN_WITHIN_S)
+        )
 
     def properties(self, user: str) -> str:
         """Return the configuration with which Kafka's own tools connect as a user."""
@@ -141,7 +143,11 @@ class SecuredKafka:
         )
 
     async def _add(self, bindings: Sequence[AclBinding]) -> None:
-        made = self._admin.create_acls(list(bindings), request_timeout=_ADMIN_WITHIN_S)
+        await self._all(self._admin.create_acls(list(bindings), request_timeout=_ADMIN_WITHIN_S))
+
+    @staticmethod
+    async def _all(made: Mapping[Any, Future[Any]]) -> None:
+        """Wait until each of these changes is made; raises what went wrong with one."""
         await asyncio.gather(*(asyncio.to_thread(one.result) for one in made.values()))
 
     @cached_property
@@ -253,3 +259,18 @@ def _place(grant: Grant) -> tuple[ResourceType, str, str, AclOperation]:
 def _binding(kind: ResourceType, name: str, user: str, operation: AclOperation) -> AclBinding:
     literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
     return AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
+
+
+def _pattern(
+    kind: ResourceType, name: str | None, user: str, operation: AclOperation
+) -> AclBindingFilter:
+    """Return what finds permissions; without a name, whatever they are for."""
+    return AclBindingFilter(
+        kind,
+        name,  # type: ignore[arg-type]
+        ResourcePatternType.ANY,
+        f"User:{user}",
+        None,  # type: ignore[arg-type]
+        operation,
+        AclPermissionType.ANY,
+    )
