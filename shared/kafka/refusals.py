@@ -31,6 +31,9 @@ _PERMISSION: Final = (
     errors.GroupAuthorizationFailedError,
     errors.ClusterAuthorizationFailedError,
 )
+_CUT_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""How a handshake ends with a broker that is killed in the middle of it: an outage."""
+
 _FIXES: Final[dict[tuple[type[Exception], ...], str]] = {
     _LOGIN: (
         "check HOOKLANE_KAFKA_USERNAME, HOOKLANE_KAFKA_PASSWORD and HOOKLANE_KAFKA_SASL_MECHANISM"
@@ -50,7 +53,7 @@ def fix_of(error: BaseException) -> str | None:
     """Return what to look at if ``error`` is a refusal, or was caused by one; else None."""
     for cause in _causes(error):
         for kinds, fix in _FIXES.items():
-            if isinstance(cause, kinds):
+            if isinstance(cause, kinds) and not isinstance(cause, _CUT_OFF):
                 return fix
     return None
 

@@ -68,5 +68,5 @@ def refusals_in(folder: Path) -> list[str]:
         line
         for log in (folder / "arena" / "state" / "logs").glob("*.log")
         for line in log.read_text().splitlines()
-        if "kafka_refuses" in line or "mongodb_refuses" in line or "uthorization" in line
+        if "kafka_refuses" in line or "mongodb_refuses" in line or "AuthorizationFailed" in line
     ]

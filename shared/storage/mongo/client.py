@@ -69,7 +69,7 @@ _UNVERIFIED: Final = re.compile(
     r"[?&](tls(?:Insecure|AllowInvalidCertificates|AllowInvalidHostnames)=true)",
     re.IGNORECASE,
 )
-_TLS_FAILURE: Final = re.compile(r"\[SSL: \w+\][^(,]*")
+_TLS_FAILURE: Final = re.compile(r"\[SSL: (?!UNEXPECTED_EOF)\w+\][^(,]*")
 
 _UNREACHABLE: Final = (
     ConnectionFailure,

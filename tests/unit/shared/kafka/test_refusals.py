@@ -48,7 +48,9 @@ def test_what_was_raised_for_a_refusal_is_one() -> None:
     assert refusals.fix_of(error) is not None
 
 
-@pytest.mark.parametrize("error", [KafkaConnectionError(), NodeNotReadyError(), OSError()])
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError(), NodeNotReadyError(), OSError(), ssl.SSLEOFError("killed")]
+)
 def test_an_outage_is_none(error: Exception) -> None:
     with capture_logs() as logs:
         refusals.tell(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pymongo.errors import ServerSelectionTimeoutError
 
 from shared.config import ConfigError
-from shared.storage.mongo.client import Mongo
+from shared.models.errors import Outage
+from shared.storage.mongo.client import Mongo, outages
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,18 @@ def test_verification_cannot_be_switched_off(option: str) -> None:
         Mongo(f"mongodb://user:s3cret@host/?tls=true&{option}=true", "hooklane")
     assert "tlsCAFile" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: (_ssl.c:1)", True),
+        ("h:1: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required (_ssl.c:1)", True),
+        ("h:1: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred (_ssl.c:1)", False),
+        ("h:1: connection refused", False),
+    ],
+)
+def test_a_server_that_is_killed_in_a_handshake_refuses_nobody(said: str, refused: bool) -> None:
+    with pytest.raises(Outage) as raised, outages():
+        raise ServerSelectionTimeoutError(said)
+    assert ("refuses us" in str(raised.value)) is refused
