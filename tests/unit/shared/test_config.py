@@ -106,6 +106,7 @@ def test_secrets_do_not_show() -> None:
             "HOOKLANE_SECRET_KEYS": "a:SECRET1",
             "HOOKLANE_JWT_SECRET": "SECRET2",
             "HOOKLANE_MONGO_URI": "mongodb://user:SECRET3@host/",
+            "HOOKLANE_KAFKA_PASSWORD": "SECRET4",
             "HOOKLANE_KAFKA_BOOTSTRAP": "shown:9092",
         }
     )
