@@ -19,6 +19,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
@@ -27,8 +28,10 @@ import uvloop
 
 from shared.config import ConfigError, Settings, load
 from shared.kafka import connections
+from shared.observe import metrics
 from shared.observe.health import HealthServer, Pulse
 from shared.observe.logs import configure_logs
+from shared.observe.traces import OFF, Tracer
 from shared.profiles.profile import ProfileError
 from shared.signing.keyring import KeyringError
 
@@ -48,9 +51,10 @@ _log = structlog.get_logger("runtime")
 class Runtime:
     """What a service's ``main`` is given besides the settings."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: Pulse, traces: Tracer = OFF) -> None:
         self._pulse = pulse
         self.stopping = asyncio.Event()
+        self.traces = traces
 
     def ready(self, value: bool = True) -> None:
         """Say whether the service can work."""
@@ -76,12 +80,12 @@ def run(name: str, main: Main) -> NoReturn:
     gc.freeze()  # what was imported stays
     gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_supervised(settings, main)))
+        sys.exit(runner.run(_supervised(name, settings, main)))
 
 
-async def _supervised(settings: Settings, main: Main) -> int:
+async def _supervised(name: str, settings: Settings, main: Main) -> int:
     pulse = Pulse()
-    runtime = Runtime(pulse)
+    metrics.SILENT.set_function(pulse.silent_s)
     try:
         health = HealthServer(pulse, settings.health_host, settings.health_port)
     except OSError as error:
@@ -93,6 +97,8 @@ async def _supervised(settings: Settings, main: Main) -> int:
         )
         return EXIT_FAILED
     health.start()
+    traces, end_traces = _tracer(name, settings)
+    runtime = Runtime(pulse, traces)
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main(settings, runtime))
     patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
@@ -111,10 +117,27 @@ async def _supervised(settings: Settings, main: Main) -> int:
         _log.exception("failed")
         return EXIT_FAILED
     finally:
+        end_traces()
         with contextlib.suppress(OSError):
             health.close()
     _log.info("stopped")
     return 0
+
+
+def _tracer(name: str, settings: Settings) -> tuple[Tracer, Callable[[], None]]:
+    """Return what the service records spans with, and what sends the last of them."""
+    if not settings.traces_url:
+        return OFF, lambda: None
+    # OpenTelemetry is loaded where it is used only: it takes memory, and time at the start.
+    from shared.observe import otlp  # noqa: PLC0415
+
+    exporter = otlp.open_exporter(settings.traces_url, name)
+    ratio = settings.traces_ratio
+    return Tracer(ratio=ratio, sink=exporter.offer, now_ms=_now_ms), exporter.close
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _allow_open_files() -> None:

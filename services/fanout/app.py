@@ -29,6 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.fanout import metrics
+from shared.kafka.lag import behind
 
 PACE_S: Final = 0.003
 FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
@@ -116,6 +117,17 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
         self._free.set()
 
+    async def lag(self) -> int:
+        """Return how many records of our partitions are not finished."""
+        assigned = self.assignment()
+        known = {tp: self._acked_until(tp) for tp in assigned}
+        return behind(await self.highwaters(*assigned), known) if assigned else 0
+
+    def _acked_until(self, tp: TP) -> int:
+        """Return what to read next of a partition were we to start now; 0 where nobody has read."""
+        marked = max(self._acked[tp], default=-1) + 1
+        return max(marked, self._committed_offset[tp] or 0)
+
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: batches finish in order, so the highest one marked."""
         marked = self._acked[tp]
@@ -195,6 +207,11 @@ def create_app(
             cast("BatchConsumer", app.consumer).finished(batch)
 
     return app
+
+
+async def lag_of(app: faust.App) -> int:
+    """Return how many records of its partitions the app has not handled; for a started app."""
+    return await cast("BatchConsumer", app.consumer).lag()
 
 
 async def _until_handled(handle: Handle, batch: Batch) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from services.fanout.app import create_app
+from services.fanout import metrics
+from services.fanout.app import create_app, lag_of
 from services.fanout.handler import FanoutHandler, Planner
 from shared.config import Settings
 from shared.kafka import salvage
+from shared.kafka.lag import keep_telling
 from shared.kafka.names import group_instance, group_name, topic_name
 from shared.kafka.publisher import Publisher
 from shared.kafka.registry import RegistryReader
@@ -44,9 +46,11 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             profiles=profiles,
             deliveries_topic=topic_name(settings, DELIVERIES),
             rejected_topic=topic_name(settings, REJECTED),
+            traces=runtime.traces,
         ),
         barrier=reader,
         sink=publisher,
+        traces=runtime.traces,
     )
     app = create_app(
         group=group_name(settings, SERVICE),
@@ -57,9 +61,11 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         handle=handler.handle,
     )
     await app.start()
+    telling = asyncio.create_task(keep_telling(lambda: lag_of(app), metrics.LAG.set))
     runtime.ready()
     await runtime.stopping.wait()
     runtime.ready(False)
+    telling.cancel()
     await app.stop()
     await publisher.stop()
     await reader.stop()

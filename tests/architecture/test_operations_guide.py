@@ -33,9 +33,9 @@ class Metric(NamedTuple):
 
 
 def _metrics() -> Iterator[Metric]:
-    """Yield the metrics that the services' ``metrics`` modules declare, in their order."""
+    """Yield the metrics that the ``metrics`` modules declare, in their order."""
     for module in modules():
-        if module.path.startswith("services/") and module.path.endswith("/metrics.py"):
+        if module.path.startswith(("services/", "shared/")) and module.path.endswith("/metrics.py"):
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Call) and _called(node) in _KINDS:
                     yield _metric(node)
