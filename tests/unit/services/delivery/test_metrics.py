@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import REGISTRY
 
 from services.delivery import metrics
@@ -55,7 +57,7 @@ def test_a_producer_s_clock_that_is_ahead_takes_nothing_from_the_sum() -> None:
 
 def test_what_ends_without_success_is_counted_by_reason_but_for_pings() -> None:
     before = sample("dead_total", reason="exhausted")
-    failed = {"status": "failed", "status_code": 500, "reason": "exhausted"}
+    failed: dict[str, Any] = {"status": "failed", "status_code": 500, "reason": "exhausted"}
     metrics.count([attempt(**failed), attempt(**failed, trigger="ping")])
     metrics.count([attempt(status="failed", status_code=500, final=False)])
 
