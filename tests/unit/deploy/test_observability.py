@@ -121,3 +121,12 @@ def test_every_metric_that_a_runbook_names_exists() -> None:
     named = set(re.findall(r"`(hooklane_\w+)`", RUNBOOKS))
 
     assert named - METRICS == set()
+
+
+def test_promtool_tests_when_every_alert_fires() -> None:
+    cases = yaml.safe_load((ROOT / "tests/promtool/alerts.yaml").read_text(encoding="utf-8"))
+    fired = cases["tests"][0]["promql_expr_test"][-1]["exp_samples"]
+
+    assert [sample["labels"] for sample in fired] == [
+        f'{{alertname="{rule["alert"]}"}}' for rule in ALERTS
+    ]
