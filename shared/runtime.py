@@ -28,8 +28,9 @@ import uvloop
 
 from shared.config import ConfigError, Settings, load
 from shared.kafka import connections
-from shared.observe import metrics
-from shared.observe.health import HealthServer, Pulse
+from shared.observe import inspection, metrics
+from shared.observe.health import MAIN, HealthServer, Pulse
+from shared.observe.inspection import Inspector
 from shared.observe.logs import configure_logs
 from shared.observe.traces import OFF, Tracer
 from shared.profiles.profile import ProfileError
@@ -60,9 +61,13 @@ class Runtime:
         """Say whether the service can work."""
         self._pulse.ready = value
 
-    def beat(self) -> None:
-        """Say that the main loop moves; the watchdog reports a loop that is silent for long."""
-        self._pulse.beat()
+    def beat(self, loop: str = MAIN) -> None:
+        """Say that a loop moves; the watchdog reports one that is silent for long."""
+        self._pulse.beat(loop)
+
+    def rest(self, loop: str) -> None:
+        """Say that a loop, other than the main one, has ended as it should."""
+        self._pulse.rest(loop)
 
 
 Main = Callable[[Settings, Runtime], Awaitable[None]]
@@ -74,6 +79,7 @@ def run(name: str, main: Main) -> NoReturn:
         settings = load(os.environ)
     except ConfigError as error:
         sys.exit(f"hooklane-{name}: {error}")
+    inspection.block()
     configure_logs(name, settings.log_level)
     _allow_open_files()
     connections.mend()
@@ -100,6 +106,7 @@ async def _supervised(name: str, settings: Settings, main: Main) -> int:
     traces, end_traces = _tracer(name, settings)
     runtime = Runtime(pulse, traces)
     loop = asyncio.get_running_loop()
+    Inspector(name, loop).start()
     task = asyncio.ensure_future(main(settings, runtime))
     patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,6 +31,7 @@ from faust.types import TP
 from services.fanout import metrics
 from shared.kafka.lag import behind
 
+BEAT_EVERY_S: Final = 1.0
 PACE_S: Final = 0.003
 FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
 RETRY_MIN_S: Final = 0.05
@@ -207,6 +208,20 @@ def create_app(
             cast("BatchConsumer", app.consumer).finished(batch)
 
     return app
+
+
+def beat_while_fetching(app: faust.App, beat: Callable[[], None]) -> None:
+    """Beat from the thread that fetches, until it ends; for a started app.
+
+    Its loop is another one than ours: stuck, or dead, it would leave a fan-out that looks alive.
+    """
+    loop: asyncio.AbstractEventLoop = app.consumer._thread.thread_loop
+
+    def again() -> None:
+        beat()
+        loop.call_later(BEAT_EVERY_S, again)
+
+    loop.call_soon_threadsafe(again)
 
 
 async def lag_of(app: faust.App) -> int:

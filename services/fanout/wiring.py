@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from services.fanout import metrics
-from services.fanout.app import create_app, lag_of
+from services.fanout.app import beat_while_fetching, create_app, lag_of
 from services.fanout.handler import FanoutHandler, Planner
 from shared.config import Settings
 from shared.kafka import salvage
@@ -20,6 +20,7 @@ from shared.runtime import Runtime, beat_until
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS, REJECTED
 
 SERVICE = "fanout"
+FETCHER = "fetcher"  # Faust's consumer has a thread and a loop of its own
 
 
 async def main(settings: Settings, runtime: Runtime) -> None:
@@ -60,12 +61,19 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         instance=group_instance(settings, SERVICE),
         handle=handler.handle,
     )
+
+    def fetching() -> None:
+        if not runtime.stopping.is_set():
+            runtime.beat(FETCHER)
+
     await app.start()
+    beat_while_fetching(app, fetching)
     telling = asyncio.create_task(keep_telling(lambda: lag_of(app), metrics.LAG.set))
     runtime.ready()
     await runtime.stopping.wait()
     runtime.ready(False)
     telling.cancel()
+    runtime.rest(FETCHER)
     await app.stop()
     await publisher.stop()
     await reader.stop()

@@ -45,6 +45,7 @@ SLEEPERS: Final = {
     "tests/clients/python/scenario.py": "a customer's program: a bounded wait of its own",
     "tests/support/polling.py": "the one bounded wait of the suite",
     "tests/support/arena.py": "paces a load",
+    "tests/support/stuck.py": "blocks a loop on purpose",
     "tests/support/raw_server.py": "a receiver that is slow on purpose",
     "tests/support/receivers.py": "a receiver that is slow on purpose",
     "tests/unit/shared/http/kit.py": "a bounded wait in steps of milliseconds, for sockets",

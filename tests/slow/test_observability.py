@@ -7,11 +7,15 @@ not in the guide, turns this red.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -27,7 +31,7 @@ from confluent_kafka.admin import (
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.services import Service
+from deploy.local.services import NAMES, Service
 from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta
 from shared.topics import DELIVERIES
 from tests.architecture.repository import ROOT
@@ -343,3 +347,41 @@ async def _keep_busy(hooklane: Hooklane) -> None:
                 for meta in metas
             )
         )
+
+
+STUCK: Final = (
+    *((service, "main") for service in NAMES),
+    ("fanout", "fetcher"),  # Faust fetches in a thread of its own
+)
+
+
+async def test_a_loop_that_is_stuck_ends_liveness_in_every_service(
+    hooklane: Hooklane, tmp_path: Path
+) -> None:
+    env = {**os.environ, **hooklane.stack.env, "HOOKLANE_GATEWAY_PORT": "0"}
+    logs = {(service, loop): tmp_path / f"{service}-{loop}.log" for service, loop in STUCK}
+    children = [_begun(service, loop, env, log) for (service, loop), log in logs.items()]
+    try:
+        for (service, _), log in logs.items():
+            text = await until_true(
+                lambda log=log: log.read_text(encoding="utf-8"),
+                lambda text: "loop_stuck" in text,
+                what=f"{service} stuck",
+                within_s=60,
+            )
+            stuck = next(line for line in text.splitlines() if "loop_stuck" in line)
+            assert "_blocked" in json.loads(stuck)["stacks"]
+            port = re.findall(r'"health_port": (\d+)', text)[0]
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(f"http://127.0.0.1:{port}/health/live")
+            assert answer.status_code == 503
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def _begun(service: str, loop: str, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.support.stuck", service, loop]
+    with log.open("wb") as output:
+        return subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
