@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import Counter, Gauge
@@ -57,20 +57,29 @@ _first: Final = _END_TO_END.labels("one")
 _retried: Final = _END_TO_END.labels("more")
 
 
-def count(attempts: Iterable[Attempt]) -> None:
+def count(attempts: Sequence[Attempt]) -> None:
     """Count attempts: once for each flush, as a labelled counter costs 3 to 6 µs."""
-    outcomes: Counts[str | int | None] = Counts()
-    for attempt in attempts:
-        outcomes[attempt.error or attempt.status_code] += 1
-        _seconds.observe((attempt.response_time_ms or 0.0) / 1000)
-        if attempt.status != "success":
-            if attempt.final and attempt.trigger != TRIGGER_PING:
-                DEAD.labels(attempt.reason).inc()
-        elif attempt.trigger == TRIGGER_EVENT:
-            ended = _first if attempt.attempt == 1 else _retried
-            ended.observe(max(0, attempt.ended_ms - attempt.accepted_ms) / 1000)
+    outcomes = Counts([attempt.error or attempt.status_code for attempt in attempts])
     for outcome, number in outcomes.items():
         ATTEMPTS.labels(_label(outcome)).inc(number)
+    _seconds.observe([(attempt.response_time_ms or 0.0) / 1000 for attempt in attempts])
+    first: list[float] = []
+    for attempt in attempts:
+        if attempt.status != "success":
+            _count_failure(attempt)
+        elif attempt.trigger == TRIGGER_EVENT:
+            seconds = max(0, attempt.ended_ms - attempt.accepted_ms) / 1000
+            if attempt.attempt == 1:
+                first.append(seconds)
+            else:
+                _retried.observe([seconds])
+    _first.observe(first)
+
+
+def _count_failure(attempt: Attempt) -> None:
+    """Count what went to ``deliveries.dead``; a ping never does."""
+    if attempt.final and attempt.trigger != TRIGGER_PING:
+        DEAD.labels(attempt.reason).inc()
 
 
 def _label(outcome: str | int | None) -> str:

@@ -23,7 +23,7 @@ LINE_LENGTH_MAX: Final = 100
 FUNCTION_LINES_MAX: Final = 70
 FILE_LINES_MAX: Final = 500
 
-GENERATED: Final = (".lock", "package-lock.json", ".txt", "LICENSE")
+GENERATED: Final = (".lock", "package-lock.json", ".txt", "LICENSE", "grafana/hooklane.json")
 """Ends of the names of files that no person lays out."""
 
 LOCKS: Final = (".lock", "package-lock.json", "requirements.txt", ".npmrc", "Dockerfile")

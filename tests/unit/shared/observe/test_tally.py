@@ -17,8 +17,9 @@ def test_it_reads_like_the_library_s_histogram(values: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     tally = TallyHistogram("seconds", "Duration", buckets=BOUNDS, registry=ours).labels()
     histogram = Histogram("seconds", "Duration", buckets=BOUNDS, registry=theirs)
+    tally.observe(values[:3])
+    tally.observe(values[3:])
     for value in values:
-        tally.observe(value)
         histogram.observe(value)
     assert _samples(ours) == _samples(theirs)
 
@@ -32,7 +33,7 @@ def test_its_series_are_told_apart_by_their_labels() -> None:
         "seconds", "Duration", buckets=BOUNDS, labelnames=("attempts", "kind"), registry=theirs
     )
     for labels, value in ((("first", "a"), 0.05), (("later", "a"), 2.0), (("first", "a"), 99.0)):
-        tally.labels(*labels).observe(value)
+        tally.labels(*labels).observe([value])
         histogram.labels(*labels).observe(value)
     assert _samples(ours) == _samples(theirs)
 
