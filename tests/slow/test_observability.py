@@ -349,6 +349,21 @@ async def _keep_busy(hooklane: Hooklane) -> None:
         )
 
 
+async def test_every_service_can_be_looked_into_and_goes_on(hooklane: Hooklane) -> None:
+    """A thread that did not block the signal would end its process; the stack would notice."""
+    for name in NAMES:
+        pid = hooklane.stack.children[name].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGUSR1)
+        log = hooklane.logs_dir / f"{name}.log"
+        await until_true(
+            lambda log=log: log.read_text(encoding="utf-8"),
+            lambda text: '"event": "stacks"' in text,
+            what=f"stacks of {name}",
+        )
+        assert hooklane.stack.children[name].pid == pid
+
+
 STUCK: Final = (
     *((service, "main") for service in NAMES),
     ("fanout", "fetcher"),  # Faust fetches in a thread of its own
