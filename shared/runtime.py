@@ -35,6 +35,7 @@ from shared.observe.logs import configure_logs
 from shared.observe.traces import OFF, Tracer
 from shared.profiles.profile import ProfileError
 from shared.signing.keyring import KeyringError
+from shared.version import VERSION
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
@@ -91,6 +92,7 @@ def run(name: str, main: Main) -> NoReturn:
 
 async def _supervised(name: str, settings: Settings, main: Main) -> int:
     pulse = Pulse()
+    metrics.BUILD.labels(VERSION).set(1)
     metrics.SILENT.set_function(pulse.silent_s)
     try:
         health = HealthServer(pulse, settings.health_host, settings.health_port)

@@ -225,6 +225,11 @@ ROWS: Final = (
                 (("max by (job) (hooklane_loop_silent_seconds)", "{{job}}"),),
             ),
             Panel(
+                "Releases",
+                "short",
+                (("count by (version) (hooklane_build_info)", "{{version}}"),),
+            ),
+            Panel(
                 "Spans",
                 "ops",
                 ((rate("hooklane_traces_spans_total", "result"), "{{result}}"),),
