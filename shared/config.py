@@ -41,9 +41,12 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 ResponseBytes = Annotated[int, msgspec.Meta(ge=1, le=262_144)]  # an attempt's record has to hold it
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+TracesUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s@]+)?$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
 KafkaSecurity = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 SaslMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+AttemptLog = Literal["all", "failures", "none"]
 
 
 class ConfigError(HooklaneError):
@@ -108,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     response_body_bytes_max: ResponseBytes = 4_096
     drain_timeout_ms: Positive = 20_000
     log_level: LogLevel = "info"
+    attempt_log: AttemptLog = "failures"
+    traces_url: TracesUrl = ""  # OTLP over HTTP; empty: nothing is traced
+    traces_ratio: Ratio = 0.01
 
     def __repr__(self) -> str:
         shown = (

@@ -19,6 +19,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
@@ -27,10 +28,14 @@ import uvloop
 
 from shared.config import ConfigError, Settings, load
 from shared.kafka import connections
-from shared.observe.health import HealthServer, Pulse
+from shared.observe import inspection, metrics
+from shared.observe.health import MAIN, HealthServer, Pulse
+from shared.observe.inspection import Inspector
 from shared.observe.logs import configure_logs
+from shared.observe.traces import OFF, Tracer
 from shared.profiles.profile import ProfileError
 from shared.signing.keyring import KeyringError
+from shared.version import VERSION
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
@@ -48,17 +53,22 @@ _log = structlog.get_logger("runtime")
 class Runtime:
     """What a service's ``main`` is given besides the settings."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: Pulse, traces: Tracer = OFF) -> None:
         self._pulse = pulse
         self.stopping = asyncio.Event()
+        self.traces = traces
 
     def ready(self, value: bool = True) -> None:
         """Say whether the service can work."""
         self._pulse.ready = value
 
-    def beat(self) -> None:
-        """Say that the main loop moves; the watchdog reports a loop that is silent for long."""
-        self._pulse.beat()
+    def beat(self, loop: str = MAIN) -> None:
+        """Say that a loop moves; the watchdog reports one that is silent for long."""
+        self._pulse.beat(loop)
+
+    def rest(self, loop: str) -> None:
+        """Say that a loop, other than the main one, has ended as it should."""
+        self._pulse.rest(loop)
 
 
 Main = Callable[[Settings, Runtime], Awaitable[None]]
@@ -70,18 +80,20 @@ def run(name: str, main: Main) -> NoReturn:
         settings = load(os.environ)
     except ConfigError as error:
         sys.exit(f"hooklane-{name}: {error}")
+    inspection.block()
     configure_logs(name, settings.log_level)
     _allow_open_files()
     connections.mend()
     gc.freeze()  # what was imported stays
     gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_supervised(settings, main)))
+        sys.exit(runner.run(_supervised(name, settings, main)))
 
 
-async def _supervised(settings: Settings, main: Main) -> int:
+async def _supervised(name: str, settings: Settings, main: Main) -> int:
     pulse = Pulse()
-    runtime = Runtime(pulse)
+    metrics.BUILD.labels(VERSION).set(1)
+    metrics.SILENT.set_function(pulse.silent_s)
     try:
         health = HealthServer(pulse, settings.health_host, settings.health_port)
     except OSError as error:
@@ -93,7 +105,10 @@ async def _supervised(settings: Settings, main: Main) -> int:
         )
         return EXIT_FAILED
     health.start()
+    traces, end_traces = _tracer(name, settings)
+    runtime = Runtime(pulse, traces)
     loop = asyncio.get_running_loop()
+    Inspector(name, loop).start()
     task = asyncio.ensure_future(main(settings, runtime))
     patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,10 +126,27 @@ async def _supervised(settings: Settings, main: Main) -> int:
         _log.exception("failed")
         return EXIT_FAILED
     finally:
+        end_traces()
         with contextlib.suppress(OSError):
             health.close()
     _log.info("stopped")
     return 0
+
+
+def _tracer(name: str, settings: Settings) -> tuple[Tracer, Callable[[], None]]:
+    """Return what the service records spans with, and what sends the last of them."""
+    if not settings.traces_url:
+        return OFF, lambda: None
+    # OpenTelemetry is loaded where it is used only: it takes memory, and time at the start.
+    from shared.observe import otlp  # noqa: PLC0415
+
+    exporter = otlp.open_exporter(settings.traces_url, name)
+    ratio = settings.traces_ratio
+    return Tracer(ratio=ratio, sink=exporter.offer, now_ms=_now_ms), exporter.close
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _allow_open_files() -> None:

@@ -17,10 +17,12 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from services.delivery import metrics
 from services.delivery.engine import Arrival, Engine
 from services.delivery.journal import Journal
 from services.delivery.partition import Commit, Partition
 from shared.kafka import refusals
+from shared.kafka.lag import behind, keep_telling
 from shared.runtime import Runtime
 
 FETCH_WAIT_MS: Final = 100
@@ -72,6 +74,7 @@ class Consumer:
             asyncio.create_task(self._engine.run_outbox()),
             asyncio.create_task(self._engine.run_sweeper()),
             asyncio.create_task(self._commit_often()),
+            asyncio.create_task(keep_telling(self._lag, metrics.LAG.set)),
         ]
         consuming = asyncio.create_task(self._consume())
         stopping = asyncio.create_task(self._runtime.stopping.wait())
@@ -120,7 +123,7 @@ class Consumer:
                 break
         self._partitions.update(opened)
         for partition in opened.values():
-            self._kafka.seek(TopicPartition(self._topic, partition.number), partition.start)
+            self._kafka.seek(self._tp(partition.number), partition.start)
         self._paused = False
         _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
 
@@ -198,6 +201,10 @@ class Consumer:
             self._kafka.resume(*assignment)
             self._paused = False
 
+    async def _lag(self) -> int:
+        finished = {self._tp(number): own.position for number, own in self._partitions.items()}
+        return behind(await self._kafka.end_offsets(list(finished)), finished)
+
     async def _commit_often(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
@@ -216,7 +223,7 @@ class Consumer:
             try:
                 await self._kafka.commit(
                     {
-                        TopicPartition(self._topic, partition.number): _offset(commit)
+                        self._tp(partition.number): _offset(commit)
                         for partition, commit in due.items()
                     }
                 )
@@ -229,6 +236,9 @@ class Consumer:
                 return
             for partition, commit in due.items():
                 partition.committed(commit)
+
+    def _tp(self, number: int) -> TopicPartition:
+        return TopicPartition(self._topic, number)
 
     async def _drain(self) -> None:
         """Start nothing more, wait for what is in flight, commit."""

@@ -24,9 +24,10 @@ from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
 from services.delivery.settle import FollowUp, Origin, asked_hold_ms, discard, park, settle
+from services.delivery.trail import Trail
 from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
 from shared.models import ids
-from shared.models.attempts import RETRY_DISCARDED, Attempt
+from shared.models.attempts import RETRY_DISCARDED
 from shared.models.deliveries import (
     REASON_HEADER,
     TRIGGER_EVENT,
@@ -93,7 +94,9 @@ class Engine:
         names: Names,
         tiers: Tiers,
         response_bytes_max: int,
+        trail: Trail,
     ) -> None:
+        self._trail = trail
         self._lanes = lanes
         self._destinations = destinations
         self._view = view
@@ -168,6 +171,9 @@ class Engine:
             metrics.IN_FLIGHT.set(self.in_flight)
             metrics.OPEN.set(self.open_records)
             metrics.LANES.set(len(self._lanes))
+            metrics.WAITING.set(self._lanes.waiting)
+            metrics.SATURATED.set(self._lanes.saturated)
+            metrics.CIRCUIT_OPEN.set(self._lanes.sick)
 
     def _renew_limits(self) -> None:
         """Let lanes that wait for their rate limit know when it has changed."""
@@ -349,9 +355,8 @@ class Engine:
             _log.exception("settling_failed", endpoint_id=delivery.origin.endpoint_id)
             self._park(delivery, now_ms)
             return
-        if settlement.attempt.status != "success":
-            _log_failure(settlement.attempt)
-        self._outbox.put(Result(delivery, settlement.attempt, settlement.follow_up))
+        attempt = self._trail.leave(delivery.origin.meta, settlement.attempt)
+        self._outbox.put(Result(delivery, attempt, settlement.follow_up))
 
     def _on_local_failure(self, delivery: Delivery, outcome: Unanswered) -> None:
         """Our own fault (no socket left, or the worker stops): no attempt counts."""
@@ -378,6 +383,7 @@ class Engine:
 
     def _quarantine(self, arrival: Arrival) -> None:
         """Put a record that is none of ours where it is kept."""
+        metrics.POISON.inc()
         meta = DeliveryMeta("", "", "", 0, "", 0, 0, 0)
         origin = Origin("", arrival.partition.number, arrival.offset, arrival.value or b"", meta)
         delivery = Delivery(arrival.partition, origin)
@@ -451,19 +457,6 @@ def _read(arrival: Arrival) -> Origin | None:
 
 def _present(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, value or b"") for name, value in headers)
-
-
-def _log_failure(attempt: Attempt) -> None:
-    _log.info(
-        "attempt_failed",
-        endpoint_id=attempt.endpoint_id,
-        event_id=attempt.event_id,
-        attempt=attempt.attempt,
-        status_code=attempt.status_code,
-        error=attempt.error,
-        final=attempt.final,
-        next_attempt_ms=attempt.next_attempt_ms,
-    )
 
 
 def _now_ms() -> int:

@@ -97,6 +97,8 @@ class Lanes(Generic[T]):
         self._busy_tenants: dict[str, int] = {}  # with how many deliveries wait for them
         self.inflight = 0
         self.waiting = 0
+        self.saturated = 0  # lanes, as of the last look around
+        self.sick = 0
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -275,10 +277,12 @@ class Lanes(Generic[T]):
         self._lag_ms = max(lag_ms, LAG_KEPT * self._lag_ms)
 
     def _look_around(self, now_ms: float) -> None:
-        """Find out between whom the room is to be shared."""
+        """Find out between whom the room is to be shared, and how many lanes are in trouble."""
         self._busy_tenants = {}
-        self._busy_lanes = 0
+        self._busy_lanes = self.saturated = self.sick = 0
         for lane in self._lanes.values():
+            self.sick += lane.sick
+            self.saturated += lane.waiting > 0 and lane.inflight >= lane.allowed
             if lane.waiting or lane.inflight or now_ms - lane.progressed_ms < BUSY_MS:
                 self._busy_lanes += 1
                 of_tenant = self._busy_tenants.get(lane.tenant, 0)

@@ -186,7 +186,7 @@ class Outbox:
                 for _, attempt in attempted
             ]
         )
-        metrics.count(attempt for _, attempt in attempted if attempt.status != "discarded")
+        metrics.count([attempt for _, attempt in attempted if attempt.status != "discarded"])
         for (result, attempt), position in zip(attempted, positions, strict=True):
             partition = result.delivery.partition
             partition.memory.ended(attempt)

@@ -66,6 +66,11 @@ class Partition:
                 self._known[entry.finished.offset] = entry.offset
 
     @property
+    def position(self) -> int:
+        """Return the offset before which everything is finished."""
+        return max(self.start, self._ledger.position)
+
+    @property
     def open_count(self) -> int:
         """Return how many records are open."""
         return self._ledger.open_count

@@ -16,6 +16,7 @@ from services.delivery.engine import Engine
 from services.delivery.journal import Journal
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Names
+from services.delivery.trail import Trail
 from shared.config import Settings
 from shared.http.ares import AresResolver
 from shared.http.transport import Transport
@@ -85,6 +86,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         names=Names(settings.topic_prefix, topic_name(settings, ATTEMPTS)),
         tiers=settings.tiers,
         response_bytes_max=settings.response_body_bytes_max,
+        trail=Trail(lines=settings.attempt_log, traces=runtime.traces),
     )
     async with AsyncExitStack() as closing:
         beating = asyncio.create_task(beat_until(asyncio.Event(), runtime))

@@ -35,7 +35,9 @@ from mode import Service
 from services.fanout import metrics
 from shared.kafka import refusals
 from shared.kafka.cluster import Cluster
+from shared.kafka.lag import behind
 
+BEAT_EVERY_S: Final = 1.0
 PACE_S: Final = 0.003
 FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
 RETRY_MIN_S: Final = 0.05
@@ -149,6 +151,17 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
         self._free.set()
 
+    async def lag(self) -> int:
+        """Return how many records of our partitions are not finished."""
+        assigned = self.assignment()
+        known = {tp: self._acked_until(tp) for tp in assigned}
+        return behind(await self.highwaters(*assigned), known) if assigned else 0
+
+    def _acked_until(self, tp: TP) -> int:
+        """Return what to read next of a partition were we to start now; 0 where nobody has read."""
+        marked = max(self._acked[tp], default=-1) + 1
+        return max(marked, self._committed_offset[tp] or 0)
+
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: batches finish in order, so the highest one marked."""
         marked = self._acked[tp]
@@ -241,6 +254,25 @@ def _credentials(cluster: Cluster) -> CredentialsT | None:
             ssl_context=cluster.tls,
         )
     return None if cluster.tls is None else SSLCredentials(cluster.tls)
+
+
+def beat_while_fetching(app: faust.App, beat: Callable[[], None]) -> None:
+    """Beat from the thread that fetches, until it ends; for a started app.
+
+    Its loop is another one than ours: stuck, or dead, it would leave a fan-out that looks alive.
+    """
+    loop: asyncio.AbstractEventLoop = app.consumer._thread.thread_loop
+
+    def again() -> None:
+        beat()
+        loop.call_later(BEAT_EVERY_S, again)
+
+    loop.call_soon_threadsafe(again)
+
+
+async def lag_of(app: faust.App) -> int:
+    """Return how many records of its partitions the app has not handled; for a started app."""
+    return await cast("BatchConsumer", app.consumer).lag()
 
 
 async def _until_handled(handle: Handle, batch: Batch) -> None:

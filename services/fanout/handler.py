@@ -11,7 +11,7 @@ Must not import Faust: that stays in ``app``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, get_args
+from typing import Final, NamedTuple, Protocol, get_args
 
 import msgspec
 import structlog
@@ -34,10 +34,11 @@ from shared.models.rejected import (
     Place,
     workspaces_named,
 )
+from shared.observe.traces import OFF, Context, Span, Tracer
 from shared.policy.matching import Registry
 from shared.profiles.profile import Profile
 from shared.rendering.envelope import Envelope
-from shared.topics import BODY_BYTES_MAX
+from shared.topics import BODY_BYTES_MAX, EVENTS
 
 KEPT_BYTES_MAX: Final = BODY_BYTES_MAX
 CUT_TO_BYTES: Final = 65_536
@@ -64,6 +65,16 @@ class Sink(Protocol):
         """Publish."""
 
 
+class Traced(NamedTuple):
+    """A traced event: where it comes from, where its span is, and what follows from it."""
+
+    event: Event
+    event_type: str
+    entry: Context
+    own: Context
+    follows: Sequence[Record]
+
+
 class Planner:
     """Turns event records into delivery records and rejections. Pure but for the registry."""
 
@@ -74,6 +85,7 @@ class Planner:
         profiles: Mapping[str, Profile],
         deliveries_topic: str,
         rejected_topic: str,
+        traces: Tracer = OFF,
     ) -> None:
         self._registry = registry
         self._envelopes = {
@@ -83,10 +95,13 @@ class Planner:
         }
         self._deliveries_topic = deliveries_topic
         self._rejected_topic = rejected_topic
+        self._traces = traces
+        self.traced: list[Traced] = []  # the events of the last plan that are traced
 
     def plan(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Record]:
         """Return everything that follows from ``records``, in their order."""
         follows: list[Record] = []
+        self.traced = []
         for record in records:
             try:
                 follows.extend(self._deliveries(record))
@@ -117,7 +132,13 @@ class Planner:
         # All that differs between two endpoints is revision and format; mostly not even that.
         headers: _Headers = {}
         kept = {current: (body, headers)}
-        follows = []
+        traceparent = ""
+        entry = self._traces.entry(event.traceparent, event.workspace_id, event.id)
+        follows: list[Record] = []
+        if entry is not None:
+            own = entry.child("fanout", event.id)
+            traceparent = str(own)
+            self.traced.append(Traced(event, event_type, entry, own, follows))
         workspace = self._registry.workspaces[event.workspace_id]
         for endpoint in self._registry.match(event.workspace_id, event_type, event):
             if endpoint.payload_format != current:
@@ -127,7 +148,7 @@ class Planner:
                 body, headers = kept[current]
             revision = endpoint.revision
             if revision not in headers:
-                meta = _meta(event, event_type, endpoint, workspace.revision)
+                meta = _meta(event, event_type, endpoint, workspace.revision, traceparent)
                 headers[revision] = ((META_HEADER, meta),)
             follows.append(
                 Record(self._deliveries_topic, endpoint.id.encode(), body, headers[revision])
@@ -192,7 +213,13 @@ def _is_ours(record: ConsumerRecord[bytes, bytes]) -> bool:
     return any(name == OPERATIONAL_HEADER for name, _ in record.headers)
 
 
-def _meta(event: Event, event_type: str, endpoint: EndpointState, workspace_revision: int) -> bytes:
+def _meta(
+    event: Event,
+    event_type: str,
+    endpoint: EndpointState,
+    workspace_revision: int,
+    traceparent: str,
+) -> bytes:
     return encode_meta(
         DeliveryMeta(
             event_id=event.id,
@@ -205,6 +232,7 @@ def _meta(event: Event, event_type: str, endpoint: EndpointState, workspace_revi
             due_ms=event.accepted_ms,
             payload_format=endpoint.payload_format,
             workspace_revision=workspace_revision,
+            traceparent=traceparent,
         )
     )
 
@@ -212,8 +240,11 @@ def _meta(event: Event, event_type: str, endpoint: EndpointState, workspace_revi
 class FanoutHandler:
     """Handles one batch at a time; returns when all that follows from it is acknowledged."""
 
-    def __init__(self, *, planner: Planner, barrier: Barrier, sink: Sink) -> None:
+    def __init__(
+        self, *, planner: Planner, barrier: Barrier, sink: Sink, traces: Tracer = OFF
+    ) -> None:
         self._planner = planner
+        self._traces = traces
         self._barrier = barrier
         self._sink = sink
 
@@ -223,9 +254,35 @@ class FanoutHandler:
         Cancelled in the middle, it may have published a part; the batch is then read again and the
         delivery workers drop what they know by its deterministic identity.
         """
+        started_ms = self._traces.now_ms()
         await self._barrier.catch_up()
         follows = self._planner.plan(records)
         if follows:
             await self._sink.publish(follows)
         metrics.EVENTS.inc(len(records))
         metrics.PUBLISHED.inc(len(follows))
+        if self._planner.traced:
+            ended_ms = self._traces.now_ms()
+            for one in self._planner.traced:
+                self._traces.record(_span(one, started_ms, ended_ms))
+
+
+def _span(traced: Traced, started_ms: int, ended_ms: int) -> Span:
+    """Return the span of an event's way through here, its batch's wait for Kafka included."""
+    event = traced.event
+    return Span(
+        "fan out",
+        "consumer",
+        traced.own,
+        traced.entry,
+        started_ms,
+        ended_ms,
+        (
+            ("messaging.system", "kafka"),
+            ("messaging.destination.name", EVENTS.name),
+            ("hooklane.workspace.id", event.workspace_id),
+            ("hooklane.event.id", event.id),
+            ("hooklane.event.type", traced.event_type),
+            ("hooklane.deliveries", len(traced.follows)),
+        ),
+    )

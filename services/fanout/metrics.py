@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("hooklane_fanout_events_total", "Events read from Kafka")
 REJECTED = Counter("hooklane_fanout_rejected_total", "Events put into events.rejected")
 PUBLISHED = Counter("hooklane_fanout_published_total", "Deliveries and rejections published")
+LAG = Gauge("hooklane_fanout_lag_records", "Events on Kafka that are not fanned out yet")
 BATCH_SECONDS = Histogram(
     "hooklane_fanout_batch_seconds",
     "From reading a batch of events to the broker's acknowledgement of all that follows",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from services.fanout.app import create_app
+from services.fanout import metrics
+from services.fanout.app import beat_while_fetching, create_app, lag_of
 from services.fanout.handler import FanoutHandler, Planner
 from shared.config import Settings
 from shared.kafka import salvage
 from shared.kafka.cluster import Cluster
+from shared.kafka.lag import keep_telling
 from shared.kafka.names import group_instance, group_name, topic_name
 from shared.kafka.publisher import Publisher
 from shared.kafka.registry import RegistryReader
@@ -19,6 +21,7 @@ from shared.runtime import Runtime, beat_until
 from shared.topics import DELIVERIES, ENDPOINTS, EVENTS, REJECTED
 
 SERVICE = "fanout"
+FETCHER = "fetcher"  # Faust's consumer has a thread and a loop of its own
 
 
 async def main(settings: Settings, runtime: Runtime) -> None:
@@ -46,9 +49,11 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             profiles=profiles,
             deliveries_topic=topic_name(settings, DELIVERIES),
             rejected_topic=topic_name(settings, REJECTED),
+            traces=runtime.traces,
         ),
         barrier=reader,
         sink=publisher,
+        traces=runtime.traces,
     )
     app = create_app(
         group=group_name(settings, SERVICE),
@@ -58,10 +63,19 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         instance=group_instance(settings, SERVICE),
         handle=handler.handle,
     )
+
+    def fetching() -> None:
+        if not runtime.stopping.is_set():
+            runtime.beat(FETCHER)
+
     await app.start()
+    beat_while_fetching(app, fetching)
+    telling = asyncio.create_task(keep_telling(lambda: lag_of(app), metrics.LAG.set))
     runtime.ready()
     await runtime.stopping.wait()
     runtime.ready(False)
+    telling.cancel()
+    runtime.rest(FETCHER)
     await app.stop()
     await publisher.stop()
     await reader.stop()

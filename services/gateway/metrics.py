@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS: Final = Counter(
     "hooklane_gateway_requests_total",
@@ -18,6 +18,12 @@ REQUEST_SECONDS: Final = Histogram(
     "From a request's head to the last byte of its answer",
     labelnames=("method", "route"),
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+IN_FLIGHT: Final = Gauge("hooklane_gateway_in_flight", "Requests that are being answered")
+EVENTS: Final = Counter(
+    "hooklane_gateway_events_total",
+    "Events posted, by what became of them: accepted, rejected",
+    labelnames=("result",),
 )
 REPUBLISHED: Final = Counter(
     "hooklane_gateway_republished_total",
@@ -44,6 +50,8 @@ class Measured:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -56,9 +64,11 @@ class Measured:
                 status = message["status"]
             await send(message)
 
+        self._in_flight += 1
         try:
             await self._app(scope, receive, noted)
         finally:
+            self._in_flight -= 1
             _count(scope, status, time.perf_counter() - started)
 
 

@@ -32,6 +32,7 @@ from shared.models.rejected import Rejected
 from shared.models.searches import Asked
 from shared.models.stats import Cells
 from shared.models.times import iso_ms
+from shared.observe.traces import OFF, Tracer
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import Profile
 from shared.signing.keyring import Keyring
@@ -443,3 +444,4 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     deliveries_topic: str
     now_ms: Callable[[], int]
     entropy: Callable[[int], bytes]
+    traces: Tracer = OFF

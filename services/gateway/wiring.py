@@ -40,6 +40,7 @@ from shared.http.fetching import fetcher
 from shared.kafka.cluster import Cluster
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
+from shared.observe.traces import OFF, Tracer
 from shared.policy.addresses import EgressPolicy
 from shared.profiles.profile import load_profiles
 from shared.runtime import Runtime
@@ -83,7 +84,7 @@ class Parts(NamedTuple):
 async def main(settings: Settings, runtime: Runtime) -> None:
     """Serve until told to stop; then answer what is in flight, and close."""
     port = claim_port(settings.gateway_host, settings.gateway_port)
-    async with open_parts(settings) as parts:
+    async with open_parts(settings, runtime.traces) as parts:
         checks = Checks(kafka=parts.reader.ping, mongodb=parts.mongo.ping)
         authenticator = Authenticator(parts.ports, parts.jwt_policy, parts.provider)
         app = create_app(
@@ -119,7 +120,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+async def open_parts(settings: Settings, traces: Tracer = OFF) -> AsyncIterator[Parts]:
     """Build everything below the HTTP server, and close it at the end.
 
     Raises ConfigError for settings that cannot work.
@@ -181,6 +182,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         deliveries_topic=topic_name(settings, DELIVERIES),
         now_ms=now_ms,
         entropy=os.urandom,
+        traces=traces,
     )
     try:
         yield Parts(ports, jwt_policy, provider, mongo, reader, (workspaces, endpoints))

@@ -35,8 +35,10 @@ from services.recorder.patience import patiently
 from services.recorder.reading import Unreadable, read
 from shared.models.attempts import Attempt
 from shared.models.operational import Announcement
+from shared.observe.traces import OFF, Span, Tracer
 from shared.policy.health import NEVER, EndpointHealth, Finding, Rule
 from shared.storage.chunks import Logged
+from shared.topics import ATTEMPTS
 
 INSERT_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -109,9 +111,6 @@ class Group(Protocol):
     def assigned(self) -> Collection[TopicPartition]:
         """Return the partitions that are ours."""
 
-    def end_offset(self, partition: TopicPartition) -> int | None:
-        """Return the end of a partition, if it is known."""
-
 
 class Recorder:
     """Handles one batch at a time. Keeps a book for each partition until ``release``."""
@@ -127,7 +126,9 @@ class Recorder:
         statistics: Statistics,
         rules: Mapping[str, Rule],
         endpoints_max: int = ENDPOINTS_MAX,
+        traces: Tracer = OFF,
     ) -> None:
+        self._traces = traces
         self._group = group
         self._log = log
         self._healths = healths
@@ -137,6 +138,7 @@ class Recorder:
         self._rules = rules
         self._endpoints_max = endpoints_max
         self._books: dict[TopicPartition, Book] = {}
+        self._oldest_ms: int | None = None
 
     def release(self) -> None:
         """Forget what is known of the partitions: somebody else may count on from here."""
@@ -147,6 +149,10 @@ class Recorder:
         """Return whether ``write_statistics`` should be called by now."""
         unopened = self._statistics.unopened(self._group.assigned())
         return bool(unopened) or self._statistics.is_due()
+
+    def behind_ms(self, now_ms: int) -> int:
+        """Return the age of the oldest attempt that is being written, 0 when none is."""
+        return 0 if self._oldest_ms is None else max(0, now_ms - self._oldest_ms)
 
     async def write_statistics(self) -> None:
         """Write what was counted of the batches so far; outages are waited out.
@@ -165,6 +171,14 @@ class Recorder:
         Outages are waited out. Cancelled, or when the commit is refused, it leaves things that the
         next reader of the batch finds done.
         """
+        self._oldest_ms = min(records[0].timestamp for records in fetched.values())
+        try:
+            await self._handle(fetched)
+        finally:
+            self._oldest_ms = None
+
+    async def _handle(self, fetched: Fetched) -> None:
+        started_ms = self._traces.now_ms()
         with metrics.BATCH_SECONDS.time():
             reads = {tp: _read(records) for tp, records in fetched.items()}
             await self._insert([one for batch in reads.values() for one in batch])
@@ -175,9 +189,32 @@ class Recorder:
             if not await self._commit(fetched):
                 return
         metrics.BATCHES.inc()
-        ends = {tp: self._group.end_offset(tp) for tp in self._books}
-        lags = (end - self._books[tp].next_offset for tp, end in ends.items() if end is not None)
-        metrics.LAG.set(sum(max(0, lag) for lag in lags))
+        for batch in reads.values():
+            for one in batch:
+                if one.attempt.traceparent is not None:
+                    self._trace(one.attempt, started_ms)
+
+    def _trace(self, attempt: Attempt, started_ms: int) -> None:
+        """Record the writing of an attempt, which is that of its batch."""
+        parent = self._traces.within(attempt.traceparent)
+        if parent is None:
+            return
+        self._traces.record(
+            Span(
+                "record",
+                "consumer",
+                parent.child("record"),
+                parent,
+                started_ms,
+                self._traces.now_ms(),
+                (
+                    ("messaging.system", "kafka"),
+                    ("messaging.destination.name", ATTEMPTS.name),
+                    ("hooklane.workspace.id", attempt.workspace_id),
+                    ("hooklane.delivery.id", attempt.delivery_id()),
+                ),
+            )
+        )
 
     async def _insert(self, reads: Sequence[Logged]) -> None:
         for rows in _pieces(reads):

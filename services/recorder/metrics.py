@@ -21,6 +21,9 @@ BATCH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600),
 )
 LAG = Gauge("hooklane_recorder_lag_records", "Attempts on Kafka that are not in the log yet")
+LAG_SECONDS = Gauge(
+    "hooklane_recorder_lag_seconds", "Age of the oldest attempt of the batch that is being written"
+)
 HEALTH_WRITES = Counter(
     "hooklane_recorder_health_writes_total", "Changes of an endpoint's health that were stored"
 )

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from services.recorder import metrics
 from services.recorder.counting import Statistics
 from services.recorder.handler import Announce, Recorder
 from services.recorder.history import AttemptHistory
@@ -18,6 +19,7 @@ from services.recorder.rejections import Rejections
 from shared.config import Settings
 from shared.kafka import salvage
 from shared.kafka.cluster import Cluster
+from shared.kafka.lag import keep_telling
 from shared.kafka.member import Fetch, GroupMember
 from shared.kafka.names import topic_name
 from shared.kafka.publisher import Publisher, Record
@@ -65,8 +67,11 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     rejections, other = _build_rejections(cluster, settings, runtime, mongo, publisher)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_serve(recorder, member, runtime, mongo))
-            tasks.create_task(_copy(rejections, other, runtime))
+            telling = tasks.create_task(_tell_lag(recorder, member))
+            copying = tasks.create_task(_copy(rejections, other, runtime))
+            await _serve(recorder, member, runtime, mongo)
+            await copying
+            telling.cancel()
     finally:
         await member.leave()
         await other.leave()
@@ -89,6 +94,16 @@ async def _serve(recorder: Recorder, member: GroupMember, runtime: Runtime, mong
             await member.work(recorder.write_statistics())
     await member.work(_write_last(recorder))
     runtime.ready(False)
+
+
+async def _tell_lag(recorder: Recorder, member: GroupMember) -> None:
+    """Tell how far the log is behind, also while MongoDB is away and no batch ends."""
+
+    def tell(lag: int) -> None:
+        metrics.LAG.set(lag)
+        metrics.LAG_SECONDS.set(recorder.behind_ms(_now_ms()) / 1000)
+
+    await keep_telling(member.lag, tell)
 
 
 async def _write_last(recorder: Recorder) -> None:
@@ -169,6 +184,7 @@ def _build(
             ledger=StatsStore(mongo, retention_days=settings.log_retention_days),
             history=AttemptHistory(cluster),
         ),
+        traces=runtime.traces,
         rules={name: rule_of(profile.health) for name, profile in profiles.items()},
     )
     return recorder, member

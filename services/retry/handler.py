@@ -26,7 +26,8 @@ from services.retry import metrics
 from services.retry.planner import Limits, plan, wake_ms
 from services.retry.queues import Fetched, Held, Queues
 from shared.kafka.publisher import Position, Record, RecordRefusedError
-from shared.models.deliveries import REASON_HEADER
+from shared.models.deliveries import REASON_HEADER, meta_of
+from shared.observe.traces import OFF, Span, Tracer
 from shared.topics import Tier
 
 MOVE: Final = Limits(records_max=1_000, bytes_max=8 * 1024 * 1024)
@@ -86,7 +87,9 @@ class Retry:
         tiers: Mapping[str, Tier],
         deliveries_topic: str,
         dead_topic: str,
+        traces: Tracer = OFF,
     ) -> None:
+        self._traces = traces
         self._group = group
         self._sink = sink
         self._clock = clock
@@ -108,7 +111,8 @@ class Retry:
             if not self._pause_ms():
                 counts = plan(self._queues.by_partition, self._clock(), MOVE)
                 if counts:
-                    await self._group.work(self._move(counts))
+                    with metrics.MOVE_SECONDS.time():
+                        await self._group.work(self._move(counts))
             self._report()
 
     async def _fill(self) -> None:
@@ -151,6 +155,33 @@ class Retry:
         for held in helds:
             if held.poison is not None:
                 _report_poison(held)
+            elif held.traceparent:
+                self._trace(held)
+
+    def _trace(self, held: Held) -> None:
+        """Record the time that a delivery has waited here."""
+        parent, meta = self._traces.within(held.traceparent), meta_of(held.record.headers)
+        if parent is None or meta is None:
+            return
+        record = held.record
+        endpoint_id = (record.key or b"").decode("ascii", "replace")
+        stage = (str(meta.attempt), str(meta.parks))
+        self._traces.record(
+            Span(
+                f"wait {self._tiers[record.topic].name}",
+                "internal",
+                parent.child("wait", *meta.identity(endpoint_id), *stage),
+                parent,
+                record.timestamp,
+                self._clock(),
+                (
+                    ("hooklane.workspace.id", meta.workspace_id),
+                    ("hooklane.endpoint.id", endpoint_id),
+                    ("hooklane.event.id", meta.event_id),
+                    ("hooklane.attempt", meta.attempt),
+                ),
+            )
+        )
 
     async def _publish_singly(self, records: Sequence[Record]) -> None:
         """Find the records that the broker refuses; they stay in their tier until it forgets."""

@@ -40,6 +40,7 @@ class Held(NamedTuple):
     size_bytes: int
     record: ConsumerRecord[bytes, bytes]
     poison: str | None = None
+    traceparent: str = ""
 
 
 class TierState(NamedTuple):
@@ -123,7 +124,7 @@ def _held(record: ConsumerRecord[bytes, bytes], now_ms: int, delay_ms: int) -> H
     if isinstance(meta, str):
         return Held(record.offset, 0, size_bytes, record, poison=meta)
     due_ms = due_at(meta.wait_until_ms, now_ms, delay_ms)
-    return Held(record.offset, due_ms, size_bytes, record)
+    return Held(record.offset, due_ms, size_bytes, record, traceparent=meta.traceparent)
 
 
 def _meta(record: ConsumerRecord[bytes, bytes]) -> DeliveryMeta | str:

@@ -55,6 +55,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         tiers=tiers,
         deliveries_topic=topic_name(settings, DELIVERIES),
         dead_topic=topic_name(settings, DEAD),
+        traces=runtime.traces,
     )
     try:
         await member.join(retry.release)

@@ -29,6 +29,7 @@ from aiokafka.structs import ConsumerRecord
 from shared.config import Settings
 from shared.kafka import refusals
 from shared.kafka.cluster import Cluster
+from shared.kafka.lag import behind
 from shared.kafka.names import group_instance, group_name
 from shared.models.errors import Outage
 
@@ -82,6 +83,7 @@ class GroupMember:
         self._generation = 0
         self._rebalancing = True
         self._broken: KafkaError | None = None
+        self._next_offsets: dict[TopicPartition, int] = {}  # committed, as far as we know
 
     async def join(self, release: Callable[[], None]) -> None:
         """Join the group; returns with partitions assigned, or when the service is stopping.
@@ -158,6 +160,7 @@ class GroupMember:
         except KafkaError as error:
             self._broken = error
             return False
+        self._next_offsets |= offsets
         return True
 
     async def committed(self, partition: TopicPartition) -> int | None:
@@ -182,6 +185,21 @@ class GroupMember:
         end: int | None = self._consumer.highwater(partition)
         return end
 
+    async def lag(self) -> int | None:
+        """Return how many records of our partitions are not committed, None when nobody can tell.
+
+        May be called while a job is under way; raises KafkaError.
+        """
+        consumer, generation = self._consumer, self._generation
+        if consumer is None or self._rebalancing:
+            return None
+        assigned = consumer.assignment()
+        for tp in assigned - self._next_offsets.keys():
+            committed: int | None = await consumer.committed(tp)
+            if generation == self._generation:
+                self._next_offsets.setdefault(tp, committed or 0)
+        return behind(await consumer.end_offsets(assigned), self._next_offsets)
+
     async def leave(self) -> None:
         """Leave the group. A static member keeps its partitions until its session runs out."""
         consumer, self._consumer = self._consumer, None
@@ -199,6 +217,7 @@ class GroupMember:
                 job.cancel()
                 await asyncio.wait({job})
         self._rebalancing = True
+        self._next_offsets.clear()
         if self._release is not None:
             self._release()
 

@@ -29,7 +29,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     ``error`` is the kind of failure where no response came (``timeout``, ``connect``, ``tls``,
     ``dns``, ``blocked``, ``protocol``, ``closed``, ``url``) and ``error_message`` its words.
     ``request_headers`` is the header block as sent; ``response_body`` is capped and base64 in JSON.
-    ``epoch`` is that of the endpoint state the attempt was made with.
+    ``epoch`` is that of the endpoint state the attempt was made with. ``traceparent`` is the place
+    of the attempt's span in the event's trace, where that is sampled.
     """
 
     workspace_id: str
@@ -61,6 +62,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     response_truncated: bool = False
     timing_ms: dict[str, float] = {}
     next_attempt_ms: int | None = None
+    traceparent: str | None = None
 
     def delivery_id(self) -> str:
         """Return the id of this attempt's row in the log (``whd_…``), the same at each reading."""

@@ -36,7 +36,8 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ``payload_format`` is what the body was rendered in: every attempt is sent and signed as that,
     also if the endpoint asks for another one by then. ``failed_ms`` is when the attempt before this
     one ended; 0 for a first one. ``workspace_revision`` is that of the workspace, as ``revision``
-    is of the endpoint; 0 where nobody looked.
+    is of the endpoint; 0 where nobody looked. ``traceparent`` is the place of fan-out's span in the
+    event's trace (W3C Trace Context), empty where that is not sampled.
     """
 
     event_id: str
@@ -52,6 +53,7 @@ class DeliveryMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     payload_format: PayloadFormat = "profile"
     failed_ms: int = 0
     workspace_revision: int = 0
+    traceparent: str = ""
 
     @property
     def wait_until_ms(self) -> int:

@@ -29,6 +29,7 @@ from shared.models.times import iso_ms, parse_ms
 EVENT_TYPE_LENGTH_MAX: Final = 512
 CHANNELS_MAX: Final = 10
 CHANNEL_LENGTH_MAX: Final = 128
+TRACE_HEADER: Final = "traceparent"
 _CE_STRUCTURED: Final = b"application/cloudevents+json"
 _CE_PREFIX: Final = "ce_"
 _NO_DATA: Final = msgspec.Raw()
@@ -54,7 +55,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event as read. ``type`` is as published (aliases unresolved), ``data`` raw JSON bytes.
 
     ``created`` is RFC 3339 in UTC with milliseconds; ``accepted_ms`` the record's timestamp.
-    ``channels`` are those that it is on: endpoints may ask for some only.
+    ``channels`` are those that it is on: endpoints may ask for some only. ``traceparent`` is what
+    its producer said of its trace, unchecked: a header, or the extension of CloudEvents.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: bytes
     accepted_ms: int
     channels: tuple[str, ...] = ()
+    traceparent: str = ""
 
 
 class _Native(msgspec.Struct):
@@ -90,6 +93,7 @@ class _CloudEvent(msgspec.Struct):
     datacontenttype: str | None = None
     data_base64: str | None = None
     channels: str | None = None
+    traceparent: object = None  # whatever it is, no event is refused for it
 
 
 NO_DEFAULTS: Final = Defaults()
@@ -126,12 +130,12 @@ def decode_event(
     if not value:
         raise Poison("the record has no value; produce an event as JSON")
     if structured:
-        return _structured_cloud_event(value, at, defaults)
+        return _structured_cloud_event(value, given, at, defaults)
     try:
         native, workspace_id = _native(value, defaults)
     except Poison:
         if b'"specversion"' in value:  # structured, but its producer could not set a header
-            return _structured_cloud_event(value, at, defaults)
+            return _structured_cloud_event(value, given, at, defaults)
         raise
     return _event(
         identifier=defaults.id if native.id is None else native.id,
@@ -140,6 +144,7 @@ def decode_event(
         created=native.created,
         channels=native.channels or (),
         data=bytes(native.data),
+        traceparent=_traceparent(given, None),
         at=at,
     )
 
@@ -154,7 +159,9 @@ def _native(value: bytes, defaults: Defaults) -> tuple[_Native, str]:
     return native, workspace_id
 
 
-def _structured_cloud_event(value: bytes, at: Coordinates, defaults: Defaults) -> Event:
+def _structured_cloud_event(
+    value: bytes, headers: Mapping[str, bytes], at: Coordinates, defaults: Defaults
+) -> Event:
     cloud = _members(value, _cloud_decoder)
     data = bytes(cloud.data) or _from_base64(cloud.data_base64)
     if not data:
@@ -167,6 +174,7 @@ def _structured_cloud_event(value: bytes, at: Coordinates, defaults: Defaults) -
         created=cloud.time,
         channels=_listed(cloud.channels),
         data=data,
+        traceparent=_traceparent(headers, cloud.traceparent),
         at=at,
     )
 
@@ -205,6 +213,7 @@ def _binary_cloud_event(
         created=attributes.get("time"),
         channels=_listed(attributes.get("channels")),
         data=value,
+        traceparent=_traceparent(headers, attributes.get("traceparent")),
         at=at,
     )
 
@@ -217,6 +226,7 @@ def _event(
     created: str | None,
     channels: tuple[str, ...],
     data: bytes,
+    traceparent: str,
     at: Coordinates,
 ) -> Event:
     """Check the members and fill in what the coordinates decide."""
@@ -243,7 +253,16 @@ def _event(
         data=data,
         accepted_ms=at.timestamp_ms,
         channels=channels,
+        traceparent=traceparent,
     )
+
+
+def _traceparent(headers: Mapping[str, bytes], extension: object) -> str:
+    """Return the record's own trace, else the one in which a CloudEvent was made."""
+    header = headers.get(TRACE_HEADER)
+    if header:
+        return header.decode("ascii", "replace")
+    return extension if isinstance(extension, str) else ""
 
 
 def is_channel(name: str) -> bool:

@@ -8,10 +8,8 @@ once for each time.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -20,27 +18,37 @@ from typing import Final
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.observe.inspection import stacks
+
 STUCK_AFTER_S: Final = 15.0
 REQUEST_TIMEOUT_S: Final = 5.0
+MAIN: Final = "main"
 _WATCH_EVERY_S: Final = 1.0
 
 _log = structlog.get_logger("health")
 
 
 class Pulse:
-    """What the service says of itself: its last beat and whether it is ready. Thread-safe."""
+    """What the service says of itself: its last beats and whether it is ready. Thread-safe.
+
+    A service with more than one loop is as silent as that of them which was silent the longest.
+    """
 
     def __init__(self) -> None:
-        self._beat_at = time.monotonic()
+        self._beats = {MAIN: time.monotonic()}
         self.ready = False
 
-    def beat(self) -> None:
-        """Note that the main loop moves."""
-        self._beat_at = time.monotonic()
+    def beat(self, loop: str = MAIN) -> None:
+        """Note that a loop moves."""
+        self._beats[loop] = time.monotonic()
+
+    def rest(self, loop: str) -> None:
+        """Note that a loop has ended, as it should."""
+        self._beats.pop(loop, None)
 
     def silent_s(self) -> float:
         """Return the seconds since the last beat."""
-        return time.monotonic() - self._beat_at
+        return time.monotonic() - min(list(self._beats.values()))
 
 
 class HealthServer:
@@ -78,7 +86,7 @@ class HealthServer:
         while not self._closed.wait(_WATCH_EVERY_S):
             stuck = self._pulse.silent_s() > STUCK_AFTER_S
             if stuck and not reported:
-                _log.error("loop_stuck", silent_s=self._pulse.silent_s(), stacks=_stacks())
+                _log.error("loop_stuck", silent_s=self._pulse.silent_s(), stacks=stacks())
             reported = stuck
 
 
@@ -119,12 +127,3 @@ def _handler(pulse: Pulse) -> type[BaseHTTPRequestHandler]:
             """Keep probes out of the log."""
 
     return Handler
-
-
-def _stacks() -> str:
-    frames = sys._current_frames()
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    return "\n".join(
-        f"-- {names.get(ident, ident)}\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in frames.items()
-    )

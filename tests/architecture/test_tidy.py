@@ -23,7 +23,7 @@ LINE_LENGTH_MAX: Final = 100
 FUNCTION_LINES_MAX: Final = 70
 FILE_LINES_MAX: Final = 500
 
-GENERATED: Final = (".lock", "package-lock.json", ".txt", "LICENSE")
+GENERATED: Final = (".lock", "package-lock.json", ".txt", "LICENSE", "grafana/hooklane.json")
 """Ends of the names of files that no person lays out."""
 
 LOCKS: Final = (".lock", "package-lock.json", "requirements.txt", ".npmrc", "Dockerfile")
@@ -46,6 +46,7 @@ SLEEPERS: Final = {
     "tests/clients/python/scenario.py": "a customer's program: a bounded wait of its own",
     "tests/support/polling.py": "the one bounded wait of the suite",
     "tests/support/arena.py": "paces a load",
+    "tests/support/stuck.py": "blocks a loop on purpose",
     "tests/support/raw_server.py": "a receiver that is slow on purpose",
     "tests/support/receivers.py": "a receiver that is slow on purpose",
     "tests/unit/shared/http/kit.py": "a bounded wait in steps of milliseconds, for sockets",

@@ -63,6 +63,9 @@ ANSWERED: Final = Attempt(
     response_truncated=True,
     timing_ms={"dns": 1.2, "connect": 10.0, "total": 145.2},
 )
+TRACED: Final = msgspec.structs.replace(
+    ANSWERED, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+)
 UNANSWERED: Final = Attempt(
     workspace_id="ws_0195a2f3c400aabbccddeeff00112233",
     endpoint_id="wh_0195a2f3c401aabbccddeeff00112233",
@@ -172,9 +175,11 @@ META: Final = DeliveryMeta(
 FORMATTED: Final = msgspec.structs.replace(META, payload_format="cloudevents")
 RETRIED: Final = msgspec.structs.replace(FORMATTED, failed_ms=1_773_568_860_000)
 OWNED: Final = msgspec.structs.replace(RETRIED, workspace_revision=4)
+FOLLOWED: Final = msgspec.structs.replace(OWNED, traceparent=TRACED.traceparent)
 
 CASES: Final = (
     Case("attempt-answered.v1.json", ANSWERED, decode_attempt, attempts.encode_attempt),
+    Case("attempt-answered.v2.json", TRACED, decode_attempt, attempts.encode_attempt),
     Case("attempt-unanswered.v1.json", UNANSWERED, decode_attempt, attempts.encode_attempt),
     Case("attempt-discarded.v1.json", DISCARDED, decode_attempt, attempts.encode_attempt),
     Case(
@@ -246,7 +251,14 @@ CASES: Final = (
         deliveries.encode_meta,
         current=False,
     ),
-    Case("delivery-meta.v4.msgpack", OWNED, deliveries.decode_meta, deliveries.encode_meta),
+    Case(
+        "delivery-meta.v4.msgpack",
+        OWNED,
+        deliveries.decode_meta,
+        deliveries.encode_meta,
+        current=False,
+    ),
+    Case("delivery-meta.v5.msgpack", FOLLOWED, deliveries.decode_meta, deliveries.encode_meta),
 )
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 json_cases = pytest.mark.parametrize(
@@ -308,18 +320,18 @@ def test_a_json_record_of_an_earlier_release_gets_the_defaults_of_what_is_new(ca
 
 
 def test_metadata_of_a_later_release_is_read_without_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v4.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v5.msgpack"))
 
-    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == OWNED
+    assert deliveries.decode_meta(msgspec.msgpack.encode([*fields, "added", 1])) == FOLLOWED
 
 
 def test_metadata_of_an_earlier_release_gets_the_defaults_of_what_is_new() -> None:
-    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v4.msgpack"))
+    fields: list[object] = msgspec.msgpack.decode(_golden("delivery-meta.v5.msgpack"))
     defaults = _defaults(DeliveryMeta)
 
     earlier = deliveries.decode_meta(msgspec.msgpack.encode(fields[: -len(defaults)]))
 
-    assert earlier == msgspec.structs.replace(OWNED, **defaults)
+    assert earlier == msgspec.structs.replace(FOLLOWED, **defaults)
 
 
 def test_the_journal_reads_its_part_of_an_attempt() -> None:

@@ -42,6 +42,7 @@ _QR3_DELAYS: Final = 'delays = ["1m", "5m"]'
 _STANDARD_DELAYS: Final = 'delays = ["5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h"]'
 
 Json = dict[str, Any]
+Headers = Sequence[tuple[str, bytes]]
 KafkaRecord: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
 
@@ -189,6 +190,15 @@ class Hooklane:
         ]
         await asyncio.gather(*sending)
 
+    async def produce(self, topic: str, value: bytes, *, key: bytes, headers: Headers = ()) -> None:
+        """Produce a record to a topic of Hooklane's own."""
+        await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
+
+    async def leave_token(self, endpoint_id: str) -> None:
+        """Mark an endpoint as one that somebody began to publish long ago, and did not."""
+        endpoints = self._parts.mongo.collection("endpoints")
+        await endpoints.update_one({"_id": endpoint_id}, {"$push": {"publishers": "0-dead"}})
+
     async def topic(self, name: str) -> TopicLog:
         """Return what a topic holds."""
         if name not in self._topics:
@@ -206,14 +216,14 @@ class Hooklane:
 
 
 @asynccontextmanager
-async def open_hooklane() -> AsyncIterator[Hooklane]:
-    """Run a stack for the length of the block; its state is removed afterwards."""
+async def open_hooklane(more: Mapping[str, str] | None = None) -> AsyncIterator[Hooklane]:
+    """Run a stack, with ``more`` settings, for the block's length; its state is removed then."""
     # Not tmp_path_factory: it keeps the last three runs, and one is several hundred MB.
     folder = Path(tempfile.mkdtemp(prefix="hooklane-e2e-"))
     async with AsyncExitStack() as closing:
         closing.callback(shutil.rmtree, folder)
         notices: list[str] = []
-        stack = Stack(_options(folder), say=notices.append)
+        stack = Stack(_options(folder, more or {}), say=notices.append)
         closing.push_async_callback(stack.stop)
         await stack.start()
         parts = await closing.enter_async_context(open_parts(load(stack.env)))
@@ -229,7 +239,7 @@ async def open_hooklane() -> AsyncIterator[Hooklane]:
         assert not notices, notices  # whatever the tests sent, no process may have ended
 
 
-def _options(folder: Path) -> Options:
+def _options(folder: Path, more: Mapping[str, str]) -> Options:
     state_dir, profiles_dir = folder / "state", folder / "profiles"
     state_dir.mkdir()
     profiles_dir.mkdir()
@@ -239,6 +249,7 @@ def _options(folder: Path) -> Options:
         "HOOKLANE_PROFILES_DIR": str(profiles_dir),
         "HOOKLANE_RETRY_TIERS": RETRY_TIERS,
         "HOOKLANE_PARTITIONS": str(PARTITIONS),
+        **more,
     }
     return Options(
         state_dir=state_dir, gateway_port=0, kafka_port=0, mongo_port=0, settings=settings

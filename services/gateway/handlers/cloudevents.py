@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from services.gateway.handlers.event_traces import Headers
 from services.gateway.handlers.events import Posted
+from shared.models.events import TRACE_HEADER
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
@@ -28,19 +30,28 @@ def posted(body: bytes, content_type: str, headers: Iterable[tuple[str, str]]) -
     ``headers`` have names in lower case. The content type decides before the ``ce-`` headers, as it
     does on Kafka.
     """
+    given = list(headers)
+    trace = trace_of(given)
     if content_type == STRUCTURED_TYPE:
-        return structured(body)
+        return structured(body, trace)
     attributes = tuple(
         (_RECORD_PREFIX + name.removeprefix(HEADER_PREFIX), _attribute(value))
-        for name, value in headers
+        for name, value in given
         if name.startswith(HEADER_PREFIX)
     )
-    return Posted(body, attributes)
+    return Posted(body, (*attributes, *trace))
 
 
-def structured(body: bytes) -> Posted:
+def structured(body: bytes, trace: Headers = ()) -> Posted:
     """Return one event in structured mode."""
-    return Posted(body, _STRUCTURED)
+    return Posted(body, (*_STRUCTURED, *trace))
+
+
+def trace_of(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Return the header of a request that says in which trace it is, as a record has it."""
+    return tuple(
+        (name, value.encode("utf-8", "replace")) for name, value in headers if name == TRACE_HEADER
+    )
 
 
 def _attribute(value: str) -> bytes:

@@ -13,9 +13,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from services.gateway import metrics
 from services.gateway.auth import Caller
 from services.gateway.errors import TooLarge
 from services.gateway.event_schemas import BATCH_EVENTS_MAX, BatchResult, EventProblem
+from services.gateway.handlers.event_traces import Headers, record_published, trace_headers
 from services.gateway.idempotency import Origin
 from services.gateway.ports import Ports
 from shared.kafka.publisher import Record
@@ -49,6 +51,7 @@ class Intake:
 
     def __init__(self, ports: Ports, caller: Caller, origin: Origin) -> None:
         self._topic = ports.events_topic
+        self._traces = ports.traces
         self._workspace_id = caller.workspace_id
         self._key = caller.workspace_id.encode()
         self._profile = caller.profile
@@ -69,7 +72,10 @@ class Intake:
         value = _value(event)
         if len(value) > EVENT_BYTES_MAX:
             raise Poison(f"the event has {len(value)} bytes; {EVENT_BYTES_MAX} are allowed")
-        return event, Record(self._topic, self._key, value)
+        headers: Headers = ()
+        if event.traceparent or self._traces.on:
+            headers = trace_headers(self._traces, event)
+        return event, Record(self._topic, self._key, value, headers)
 
     def _check(self, event: Event) -> None:
         if event.workspace_id != self._workspace_id:
@@ -130,13 +136,12 @@ async def publish(
     with an id of the caller's own, or of an origin with the same key, is the same event.
     """
     try:
-        event, record = Intake(ports, caller, origin).take(posted)
-    except Poison as poison:
-        if poison.field != "type":
-            raise
-        event, record = Intake(ports, await renewed(caller), origin).take(posted)
-    await ports.sink.publish_within([record], PUBLISH_TIMEOUT_MS)
-    return event.id
+        taken = await _taken_now(ports, caller, posted, origin, renewed)
+    except Poison:
+        metrics.EVENTS.labels("rejected").inc()
+        raise
+    await _send(ports, [taken])
+    return taken[0].id
 
 
 async def publish_batch(
@@ -150,18 +155,42 @@ async def publish_batch(
         raise TooLarge(
             f"the batch has {len(batch)} events; {BATCH_EVENTS_MAX} are allowed, so split it"
         )
-    results, records = _taken(Intake(ports, caller, origin), batch)
+    results, accepted = _taken(Intake(ports, caller, origin), batch)
     if any(result.error is not None and result.error.field == "type" for result in results):
-        results, records = _taken(Intake(ports, await renewed(caller), origin), batch)
-    if records:
-        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+        results, accepted = _taken(Intake(ports, await renewed(caller), origin), batch)
+    metrics.EVENTS.labels("rejected").inc(len(results) - len(accepted))
+    if accepted:
+        await _send(ports, accepted)
     return results
 
 
-def _taken(intake: Intake, batch: Iterable[Posted]) -> tuple[list[BatchResult], list[Record]]:
-    """Return a result for each event, and the records of those that are accepted."""
+async def _send(ports: Ports, accepted: Sequence[tuple[Event, Record]]) -> None:
+    """Publish events; returns when Kafka has acknowledged all of them, or raises Outage."""
+    started_ms = ports.now_ms()
+    await ports.sink.publish_within([record for _, record in accepted], PUBLISH_TIMEOUT_MS)
+    metrics.EVENTS.labels("accepted").inc(len(accepted))
+    if ports.traces.on:
+        for event, _ in accepted:
+            record_published(ports.traces, event, started_ms)
+
+
+async def _taken_now(
+    ports: Ports, caller: Caller, posted: Posted, origin: Origin, renewed: Renew
+) -> tuple[Event, Record]:
+    try:
+        return Intake(ports, caller, origin).take(posted)
+    except Poison as poison:
+        if poison.field != "type":
+            raise
+        return Intake(ports, await renewed(caller), origin).take(posted)
+
+
+def _taken(
+    intake: Intake, batch: Iterable[Posted]
+) -> tuple[list[BatchResult], list[tuple[Event, Record]]]:
+    """Return a result for each event, and those that are accepted with their records."""
     results: list[BatchResult] = []
-    records: list[Record] = []
+    accepted: list[tuple[Event, Record]] = []
     for index, posted in enumerate(batch):
         try:
             event, record = intake.take(posted, index)
@@ -169,9 +198,9 @@ def _taken(intake: Intake, batch: Iterable[Posted]) -> tuple[list[BatchResult], 
             problem = EventProblem(detail=poison.reason, field=poison.field)
             results.append(BatchResult(status="rejected", error=problem))
         else:
-            records.append(record)
+            accepted.append((event, record))
             results.append(BatchResult(status="accepted", id=event.id))
-    return results, records
+    return results, accepted
 
 
 def split_array(body: bytes) -> list[bytes]:

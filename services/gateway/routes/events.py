@@ -12,6 +12,7 @@ from services.gateway.event_schemas import Accepted, BatchResult, BatchResults
 from services.gateway.guards import SCOPE
 from services.gateway.handlers import cloudevents, events
 from services.gateway.handlers.cloudevents import BATCH_TYPE, STRUCTURED_TYPE
+from services.gateway.handlers.event_traces import Headers
 from services.gateway.handlers.events import Posted, Renew
 from services.gateway.idempotency import Origin
 from services.gateway.openapi import BatchOperation, EventOperation, errors
@@ -29,12 +30,12 @@ def summed_up(results: list[BatchResult]) -> BatchResults:
     return BatchResults(accepted=accepted, rejected=len(results) - accepted, results=results)
 
 
-def _split(body: bytes, content_type: str) -> list[Posted]:
-    """Return the events of a batch; raises Invalid."""
+def _split(body: bytes, content_type: str, trace: Headers) -> list[Posted]:
+    """Return the events of a batch, all of them in its trace; raises Invalid."""
     if content_type in LINES_TYPES:
-        return [Posted(line) for line in events.split_lines(body)]
+        return [Posted(line, trace) for line in events.split_lines(body)]
     item = cloudevents.structured if content_type == BATCH_TYPE else Posted
-    return [item(raw) for raw in events.split_array(body)]
+    return [item(raw, trace) for raw in events.split_array(body)]
 
 
 def _renewed(request: ApiRequest) -> Renew:
@@ -91,7 +92,8 @@ async def publish_batch(
 ) -> Response[BatchResults]:
     """Publish a batch."""
     ports, caller, renewed = metered(request), request.auth, _renewed(request)
-    batch = _split(await request.body(), request.content_type[0])
+    trace = cloudevents.trace_of(request.headers.items())
+    batch = _split(await request.body(), request.content_type[0], trace)
 
     async def perform(origin: Origin) -> BatchResults:
         return summed_up(await events.publish_batch(ports, caller, batch, origin, renewed))

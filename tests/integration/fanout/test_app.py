@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from services.fanout.app import BatchConsumer, create_app
+from services.fanout.app import BatchConsumer, create_app, lag_of
 from tests.integration.kafka.kit import make_topic
-from tests.support.polling import until_true
+from tests.support.polling import until, until_true
 from tests.support.servers import KafkaServer, fresh_name
 
 pytestmark = pytest.mark.integration
@@ -22,11 +22,17 @@ RECORDS = 3  # of each batch: what Faust takes for a gap are those before the la
 
 
 async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
-    """Faust's memory of gaps would grow with each batch, and with it the time for the next."""
+    """Faust's memory of gaps would grow with each batch, and with it the time for the next.
+
+    The lag is what is on the topic and not handled, whether it was fetched or not.
+    """
     topic = await make_topic(kafka_server.cluster)
     handled: list[bytes | None] = []
+    going_on = asyncio.Event()
+    going_on.set()
 
     async def handle(records: list[ConsumerRecord[bytes, bytes]]) -> None:
+        await going_on.wait()
         handled.extend(record.value for record in records)
 
     app = create_app(
@@ -51,6 +57,12 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
         consumer = cast("BatchConsumer", app.consumer)
         assert handled == [b"%d" % number for number in range(BATCHES * RECORDS)]
         assert sum(len(gaps) for gaps in consumer._gap.values()) == 0
+        assert await lag_of(app) == 0
+        going_on.clear()
+        await producer.send_and_wait(topic, b"held", partition=0)
+        await until(lambda: lag_of(app), lambda lag: lag == 1, what="one record behind")
+        going_on.set()
+        await until(lambda: lag_of(app), lambda lag: lag == 0, what="nothing behind")
     finally:
         await producer.stop()
         await asyncio.wait_for(app.stop(), 30)

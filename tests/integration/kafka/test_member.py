@@ -128,6 +128,23 @@ async def test_only_the_partitions_that_are_asked_for_are_read(world: World) -> 
         assert await read(member, 1) == [b"a"]
 
 
+async def test_the_lag_is_what_is_not_committed_whether_it_was_fetched_or_not(world: World) -> None:
+    async with world.member() as (member, _):
+        await world.produce(b"a", b"b", b"c", partition=0)
+        assert await member.lag() == 3
+        fetched = await until(
+            lambda: member.poll(timeout_ms=100, records_max=1), bool, what="a record"
+        )
+        assert await member.lag() == 3
+        await member.work(_committed(member, fetched))
+        assert await member.lag() == 2
+    assert await member.lag() is None
+
+
+async def _committed(member: GroupMember, fetched: Fetched) -> None:
+    assert await member.commit(ends_of(fetched))
+
+
 async def test_a_poll_ends_at_once_when_the_service_is_stopping(world: World) -> None:
     async with world.member() as (member, stopping):
         polling = asyncio.ensure_future(member.poll(timeout_ms=3_600_000, records_max=1))

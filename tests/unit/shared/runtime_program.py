@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared import runtime
 from shared.config import Settings
-from shared.observe import health
+from shared.observe import health, inspection
 from shared.signing.keyring import Keyring
 
 
@@ -47,6 +47,7 @@ async def sticks(settings: Settings, own: runtime.Runtime) -> None:
 if __name__ == "__main__":
     health.STUCK_AFTER_S = 0.3  # type: ignore[misc]
     health._WATCH_EVERY_S = 0.05  # type: ignore[misc]
+    inspection.PROFILE_S = 0.2  # type: ignore[misc]
     runtime.CLOSE_WITHIN_S = 0.1  # type: ignore[misc]
     runtime.BEAT_EVERY_S = 0.05  # type: ignore[misc]
     runtime.run("program", globals()[sys.argv[1]])

@@ -193,3 +193,48 @@ def test_a_stuck_loop_fails_its_liveness_and_its_stacks_are_logged(
     program.signalled()
     assert program.exit_code() == 0
     assert program.events().count("loop_stuck") == 1
+
+
+def test_sigusr1_writes_the_stacks_and_what_tasks_wait_for(start: Any) -> None:
+    program = start("obeys")
+    program.read_until("starting")
+    program.poll("/health/ready", 200)
+    program.signalled(signal.SIGUSR1)
+    line = program.read_until("stacks")
+    assert "-- MainThread" in line["stacks"]
+    assert any("beat_until" in task or "obeys" in task for task in line["tasks"])
+    program.signalled()
+    assert program.exit_code() == 0
+
+
+def test_a_loop_that_is_stuck_can_be_looked_at_and_says_where_it_is(
+    start: Any, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    program = start("sticks", str(release))
+    program.read_until("loop_stuck")
+    program.signalled(signal.SIGUSR1)
+    assert "_block_until_exists" in program.read_until("stacks")["stacks"]
+    release.touch()
+    program.signalled()
+    assert program.exit_code() == 0
+
+
+def test_sigusr2_writes_a_profile_for_a_flame_graph(start: Any, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    program = start("sticks", str(release), TMPDIR=str(tmp_path))
+    program.read_until("starting")
+    program.poll("/health/ready", 200)
+    program.signalled(signal.SIGUSR2)
+    line = program.read_until("profile_written")
+    release.touch()
+    program.signalled()
+    assert program.exit_code() == 0
+
+    profile = Path(line["path"])
+    assert profile.parent == tmp_path
+    assert profile.stat().st_mode & 0o077 == 0
+    main = [text for text in profile.read_text().splitlines() if text.startswith("MainThread;")]
+    assert any("_block_until_exists" in text.rsplit(" ", 1)[0] for text in main)
+    assert all(text.rsplit(" ", 1)[1].isdecimal() for text in main)
+    assert any("_block_until_exists" in place for place in line["hottest"])

@@ -14,6 +14,7 @@ from services.delivery.engine import Arrival, Engine
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names
 from services.delivery.partition import Partition
+from services.delivery.trail import Trail
 from shared.http.messages import Outcome, OutgoingRequest
 from shared.kafka.publisher import Position, Record
 from shared.models.attempts import Attempt, decode_attempt
@@ -125,6 +126,7 @@ class Worker:
             names=Names("p.", "p.attempts"),
             tiers=TIERS,
             response_bytes_max=4_096,
+            trail=Trail(),
         )
 
     @staticmethod

@@ -31,6 +31,7 @@ from shared.models.rejected import (
     REASON_HEADER,
     WORKSPACE_HEADER,
 )
+from shared.observe.traces import OFF, Span, Tracer
 from shared.policy.matching import Registry
 from shared.profiles.profile import load_profiles
 from shared.topics import BODY_BYTES_MAX, DEFAULT_TIERS, RECORD_BYTES_MAX, Tiers
@@ -53,7 +54,7 @@ def endpoint(
     )
 
 
-def planner(*endpoints: EndpointState) -> Planner:
+def planner(*endpoints: EndpointState, traces: Tracer = OFF) -> Planner:
     registry = Registry(PROFILES)
     states: tuple[EndpointState | WorkspaceState, ...] = (
         WorkspaceState(id="ws_1", profile="qr3"),
@@ -68,6 +69,7 @@ def planner(*endpoints: EndpointState) -> Planner:
         profiles=PROFILES,
         deliveries_topic="p.deliveries",
         rejected_topic="p.events.rejected",
+        traces=traces,
     )
 
 
@@ -375,3 +377,97 @@ async def test_a_batch_that_leads_to_nothing_is_done_at_once() -> None:
     handler = FanoutHandler(planner=planner(), barrier=steps, sink=steps)
     await handler.handle([record(event())])
     assert steps.done == ["caught up"]
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def traced(*records: ConsumerRecord[bytes, bytes], ratio: float = 0.0) -> list[Span]:
+    """Return the spans of a batch, which goes to two endpoints."""
+    spans: list[Span] = []
+    clock = iter(range(1_000, 9_000, 100))
+    traces = Tracer(ratio=ratio, sink=spans.append, now_ms=lambda: next(clock))
+    steps = Steps()
+    steps.acknowledge.set()
+    handler = FanoutHandler(
+        planner=planner(endpoint("wh_1"), endpoint("wh_2"), traces=traces),
+        barrier=steps,
+        sink=steps,
+        traces=traces,
+    )
+    await handler.handle(records)
+    places = {
+        meta_of(follow).traceparent for follow in steps.published if follow.topic == "p.deliveries"
+    }
+    assert places == {str(span.context) for span in spans} or (places == {""} and not spans)
+    return spans
+
+
+async def test_deliveries_go_on_in_the_trace_of_their_event() -> None:
+    headers = (("traceparent", TRACEPARENT.encode()),)
+    (span,) = await traced(record(event(id="evt_1"), headers=headers))
+
+    assert str(span.parent) == TRACEPARENT
+    assert span.context.trace_id == span.parent.trace_id
+    assert (span.start_ms, span.end_ms) == (1_000, 1_100)
+    assert dict(span.attributes)["hooklane.deliveries"] == 2
+    assert dict(span.attributes)["hooklane.event.id"] == "evt_1"
+
+
+async def test_an_event_without_a_trace_begins_one_if_it_is_among_the_share() -> None:
+    (span,) = await traced(record(event()), ratio=1.0)
+
+    assert span.parent.span_id == ""
+    assert await traced(record(event())) == []
+
+
+async def test_a_trace_that_is_not_sampled_is_not_carried_on() -> None:
+    headers = (("traceparent", TRACEPARENT.removesuffix("1").encode() + b"0"),)
+
+    assert await traced(record(event(), headers=headers), ratio=1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (
+            b'{"a":1}',
+            [
+                (f"ce_{name}", text.encode())
+                for name, text in (
+                    ("specversion", "1.0"),
+                    ("id", "evt_1"),
+                    ("type", "qr.scanned"),
+                    ("source", "ws_1"),
+                    ("traceparent", TRACEPARENT),
+                )
+            ],
+        ),
+        (
+            json.dumps(
+                {
+                    "specversion": "1.0",
+                    "id": "evt_1",
+                    "type": "qr.scanned",
+                    "source": "ws_1",
+                    "data": {},
+                    "traceparent": TRACEPARENT,
+                }
+            ).encode(),
+            [("content-type", b"application/cloudevents+json")],
+        ),
+    ],
+)
+async def test_a_cloud_event_says_its_trace_by_the_distributed_tracing_extension(
+    value: bytes, headers: Any
+) -> None:
+    (span,) = await traced(record(value, headers=headers))
+
+    assert str(span.parent) == TRACEPARENT
+
+
+async def test_no_event_is_refused_for_what_it_says_of_its_trace() -> None:
+    value = event(specversion="1.0", id="e", source="ws_1", traceparent=5, workspaceid="ws_1")
+    headers = [("content-type", b"application/cloudevents+json")]
+
+    assert await traced(record(value, headers=headers)) == []

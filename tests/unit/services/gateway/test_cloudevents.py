@@ -228,3 +228,44 @@ async def test_a_batch_of_cloud_events_may_be_empty(gateway: Gateway) -> None:
     answer = await gateway.post("/v1/events/batch", headers, b"[]")
 
     assert answer.json() == {"accepted": 0, "rejected": 0, "results": []}
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NATIVE = b'{"type":"qr.scanned","data":{}}'
+STRUCTURED = (
+    b'{"specversion":"1.0","id":"e","type":"qr.scanned","source":"s","workspaceid":"WS","data":{},'
+    b'"traceparent":"TRACE"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        ("/v1/events", {"content-type": "application/json", "traceparent": TRACEPARENT}, NATIVE),
+        ("/v1/events", {**BINARY, "ce-traceparent": TRACEPARENT}, b"{}"),
+        ("/v1/events", {"content-type": "application/cloudevents+json"}, STRUCTURED),
+        (
+            "/v1/events/batch",
+            {"content-type": "application/x-ndjson", "traceparent": TRACEPARENT},
+            NATIVE,
+        ),
+        (
+            "/v1/events/batch",
+            {"content-type": "application/cloudevents-batch+json"},
+            b"[" + STRUCTURED + b"]",
+        ),
+    ],
+)
+async def test_the_trace_of_a_request_or_a_cloud_event_is_handed_on(
+    gateway: Gateway, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    """The header of the request, or CloudEvents' distributed tracing extension."""
+    workspace = gateway.workspace_id.encode()
+    body = body.replace(b"WS", workspace).replace(b"TRACE", TRACEPARENT.encode())
+    if "ce-specversion" in headers:
+        headers = {**headers, "ce-workspaceid": gateway.workspace_id}
+    answer = await gateway.post(path, headers, body)
+
+    assert answer.status_code == 202
+    (record,) = gateway.sink.records
+    assert list(record.headers) == [("traceparent", TRACEPARENT.encode())]

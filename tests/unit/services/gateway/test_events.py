@@ -17,6 +17,7 @@ from shared.kafka.publisher import Record
 from shared.models import ids
 from shared.models.errors import Invalid, Poison
 from shared.models.events import Coordinates, Event, decode_event
+from shared.observe.traces import Span, Tracer
 from tests.unit.services.gateway.fakes import QR3, STANDARD, XQR, MemorySink, caller, origin, ports
 
 ELSEWHERE = Coordinates("events", 3, 99, 1_900_000_000_000)
@@ -262,3 +263,55 @@ async def test_a_batch_of_a_thousand_with_ten_bad_ones_names_the_ten_and_publish
     assert all(result.error and result.error.field == "type" for result in results if not result.id)
     written = [as_fanout_reads(record.value).id for record in sink.records]
     assert written == [f"evt_{n}" for n in range(1_000) if n not in bad]
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def traced_ports(spans: list[Span], ratio: float = 0.0) -> Ports:
+    traces = Tracer(ratio=ratio, sink=spans.append, now_ms=lambda: 2_000_000_000_000)
+    return msgspec.structs.replace(ports(), traces=traces)
+
+
+def in_trace(traceparent: str) -> Posted:
+    header = ("traceparent", traceparent.encode())
+    return Posted(b'{"id":"evt_1","type":"qr.scanned","data":{}}', (header,))
+
+
+async def published_headers(given_ports: Ports, posted: Posted) -> list[tuple[str, bytes | None]]:
+    sink = given_ports.sink
+    assert isinstance(sink, MemorySink)
+    await events.publish(given_ports, caller(), posted, origin(given_ports), the_same)
+    return list(sink.records[-1].headers)
+
+
+async def test_an_event_goes_to_kafka_in_the_trace_of_its_request() -> None:
+    spans: list[Span] = []
+    headers = await published_headers(traced_ports(spans), in_trace(TRACEPARENT))
+
+    (span,) = spans
+    assert str(span.parent) == TRACEPARENT
+    assert headers == [("traceparent", str(span.context).encode())]
+    assert (span.name, span.kind) == ("publish", "producer")
+    assert dict(span.attributes)["hooklane.event.id"] == "evt_1"
+
+
+async def test_an_event_without_a_trace_begins_one_that_fan_out_goes_on_with() -> None:
+    spans: list[Span] = []
+    posted = Posted(b'{"id":"evt_1","type":"qr.scanned","data":{}}')
+    headers = await published_headers(traced_ports(spans, ratio=1.0), posted)
+
+    (span,) = spans
+    assert span.parent.span_id == ""
+    assert headers == [("traceparent", str(span.context).encode())]
+
+
+@pytest.mark.parametrize("traceparent", [TRACEPARENT, TRACEPARENT.removesuffix("1") + "0"])
+async def test_what_the_gateway_does_not_trace_it_hands_on(traceparent: str) -> None:
+    headers = await published_headers(ports(), in_trace(traceparent))
+
+    assert headers == [("traceparent", traceparent.encode())]
+
+
+async def test_what_is_no_traceparent_ends_at_the_gateway() -> None:
+    assert await published_headers(ports(), in_trace("evil\r\nheader")) == []

@@ -92,7 +92,6 @@ class Store:
         self.calls_left: int | None = None
         self.away = 0
         self.ours = True
-        self.ends: dict[TopicPartition, int] = {}
         self.ledger = Ledger(self._quietly)
 
     async def insert(self, records: Sequence[Logged]) -> Stored:
@@ -164,9 +163,6 @@ class Store:
 
     def assigned(self) -> Collection[TopicPartition]:
         return (PARTITION,)
-
-    def end_offset(self, partition: TopicPartition) -> int | None:
-        return self.ends.get(partition)
 
     def _before(self, call: str) -> None:
         self._quietly()

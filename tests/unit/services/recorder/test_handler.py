@@ -19,6 +19,7 @@ from services.recorder.counting import Statistics
 from services.recorder.handler import Recorder
 from services.recorder.reading import read
 from shared.models.attempts import Attempt, encode_attempt
+from shared.observe.traces import OFF, Context, Span, Tracer
 from shared.policy.health import HEALTHY, EndpointHealth, Health, Rule, judge
 from tests.unit.services.recorder.kit import (
     NOON_MS,
@@ -34,7 +35,9 @@ from tests.unit.services.recorder.ledger import check
 RULES = {"three": Rule(failures_max=3)}
 
 
-def recorder_of(store: Store, *, endpoints_max: int = ENDPOINTS_MAX) -> Recorder:
+def recorder_of(
+    store: Store, *, endpoints_max: int = ENDPOINTS_MAX, traces: Tracer = OFF
+) -> Recorder:
     return Recorder(
         group=store,
         log=store,
@@ -44,6 +47,7 @@ def recorder_of(store: Store, *, endpoints_max: int = ENDPOINTS_MAX) -> Recorder
         statistics=Statistics(ledger=store.ledger, history=store.ledger),
         rules=RULES,
         endpoints_max=endpoints_max,
+        traces=traces,
     )
 
 
@@ -365,12 +369,34 @@ def test_reading_again_from_any_earlier_offset_leads_to_the_same_counts(
     assert counted == failing
 
 
-async def test_the_lag_is_what_kafka_has_and_the_log_has_not() -> None:
+async def test_the_log_is_as_far_behind_as_the_batch_at_hand_is_old() -> None:
     store = store_of()
-    store.ends = {PARTITION: 12}
-    await handle(store, attempt(), attempt(event_id="evt_2"))
+    seen: list[int] = []
+    recorder = recorder_of(store)
+    insert = store.insert
 
-    assert REGISTRY.get_sample_value("hooklane_recorder_lag_records") == 10.0
+    async def slowly(records: Any) -> Any:
+        seen.append(recorder.behind_ms(NOON_MS + 90_000))
+        return await insert(records)
+
+    store.insert = slowly  # type: ignore[method-assign]
+    await recorder.handle({PARTITION: records([attempt()])})
+
+    assert seen == [90_000]
+    assert recorder.behind_ms(NOON_MS + 90_000) == 0
+
+
+async def test_a_traced_attempt_has_the_writing_of_its_batch_below_it() -> None:
+    spans: list[Span] = []
+    parent = Context("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    traces = Tracer(ratio=0.0, sink=spans.append, now_ms=lambda: NOON_MS)
+    traced = attempt(traceparent=str(parent))
+    recorder = recorder_of(store_of(), traces=traces)
+    await recorder.handle({PARTITION: records([traced, attempt(event_id="evt_2")])})
+
+    (span,) = spans
+    assert (span.name, span.parent) == ("record", parent)
+    assert dict(span.attributes)["hooklane.delivery.id"] == traced.delivery_id()
 
 
 async def test_the_partitions_of_a_batch_are_counted_apart() -> None:

@@ -15,7 +15,9 @@ from shared.models.deliveries import META_HEADER, DeliveryMeta, encode_meta, met
 NOON_MS = 1_790_000_000_000
 
 
-def meta(due_ms: int, *, event_id: str = "evt_1", not_before_ms: int = 0) -> DeliveryMeta:
+def meta(
+    due_ms: int, *, event_id: str = "evt_1", not_before_ms: int = 0, traceparent: str = ""
+) -> DeliveryMeta:
     return DeliveryMeta(
         event_id=event_id,
         event_type="qr.scanned",
@@ -26,6 +28,7 @@ def meta(due_ms: int, *, event_id: str = "evt_1", not_before_ms: int = 0) -> Del
         accepted_ms=due_ms - 1,
         due_ms=due_ms,
         not_before_ms=not_before_ms,
+        traceparent=traceparent,
     )
 
 

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from services.retry.handler import WAIT_MS_MAX, Retry
 from shared.models.deliveries import META_HEADER, REASON_HEADER
+from shared.observe.traces import OFF, Context, Span, Tracer
 from shared.topics import Tiers
 from tests.unit.services.retry.kit import NOON_MS, World, delivery, record
 
@@ -16,7 +17,7 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
 
-async def run(world: World, until_ms: int) -> Retry:
+async def run(world: World, until_ms: int, traces: Tracer = OFF) -> Retry:
     world.stop_at_ms = until_ms
     world.stopping.clear()
     retry = Retry(
@@ -26,6 +27,7 @@ async def run(world: World, until_ms: int) -> Retry:
         tiers=TIERS,
         deliveries_topic="p-deliveries",
         dead_topic="p-dead",
+        traces=traces,
     )
     await retry.run(world.stopping)
     return retry
@@ -155,3 +157,18 @@ async def test_the_metrics_say_how_long_the_earliest_record_is_overdue() -> None
     assert sample("overdue_seconds") == 90.0
     assert sample("overdue_count") == 3.0
     assert sample("waiting") == 3.0
+
+
+async def test_the_wait_of_a_traced_delivery_is_a_span_beside_its_attempts() -> None:
+    parent = Context("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    spans: list[Span] = []
+    traced = delivery(HOUR, 0, NOON_MS + 2_000, traceparent=str(parent))
+    world = World({HOUR: [traced, delivery(HOUR, 1, NOON_MS + 2_000)]})
+    traces = Tracer(ratio=1.0, sink=spans.append, now_ms=lambda: world.now_ms)
+    await run(world, NOON_MS + 10_000, traces=traces)
+
+    (span,) = spans
+    assert (span.name, span.parent) == ("wait 1h", parent)
+    assert span.start_ms == NOON_MS
+    assert span.end_ms >= NOON_MS + 2_000
+    assert dict(span.attributes)["hooklane.attempt"] == 2

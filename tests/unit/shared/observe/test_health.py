@@ -102,3 +102,18 @@ def test_a_closed_server_gives_its_port_back(pulse: Pulse) -> None:
     second.start()
     assert status(second, "/health/live") == 200
     second.close()
+
+
+def test_a_process_is_as_silent_as_the_loop_that_was_silent_the_longest(
+    pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    for second, loops in ((1.0, ("main", "fetcher")), (8.0, ("main",)), (9.0, ())):
+        now[0] = second
+        for loop in loops:
+            pulse.beat(loop)
+
+    assert pulse.silent_s() == 8.0
+    pulse.rest("fetcher")
+    assert pulse.silent_s() == 1.0

@@ -1,0 +1,1 @@
+"""How Hooklane is watched: dashboards for Grafana, alerts for Prometheus."""
