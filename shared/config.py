@@ -97,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     response_body_bytes_max: ResponseBytes = 4_096
     drain_timeout_ms: Positive = 20_000
     log_level: LogLevel = "info"
+    revision: str = ""  # of the source, as the image says
 
     def __repr__(self) -> str:
         shown = (

@@ -31,6 +31,7 @@ from shared.observe.health import HealthServer, Pulse
 from shared.observe.logs import configure_logs
 from shared.profiles.profile import ProfileError
 from shared.signing.keyring import KeyringError
+from shared.version import about
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
@@ -76,14 +77,15 @@ def run(name: str, main: Main) -> NoReturn:
     gc.freeze()  # what was imported stays
     gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_supervised(settings, main)))
+        sys.exit(runner.run(_supervised(name, settings, main)))
 
 
-async def _supervised(settings: Settings, main: Main) -> int:
+async def _supervised(name: str, settings: Settings, main: Main) -> int:
+    itself = about(name, settings.revision)
     pulse = Pulse()
     runtime = Runtime(pulse)
     try:
-        health = HealthServer(pulse, settings.health_host, settings.health_port)
+        health = HealthServer(pulse, itself, settings.health_host, settings.health_port)
     except OSError as error:
         _log.error(
             "health_port_unusable",
@@ -98,7 +100,14 @@ async def _supervised(settings: Settings, main: Main) -> int:
     patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, runtime, task, patience_s)
-    _log.info("starting", health_port=health.port, settings=repr(settings))
+    _log.info(
+        "starting",
+        version=itself.version,
+        revision=itself.revision,
+        python=itself.python,
+        health_port=health.port,
+        settings=repr(settings),
+    )
     try:
         await task
     except asyncio.CancelledError:
