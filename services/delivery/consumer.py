@@ -19,7 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from services.delivery.engine import Arrival, Engine
 from services.delivery.journal import Journal
-from services.delivery.partition import Commit, Partition
+from services.delivery.partition import Commit, Partition, Remembered
 from shared.runtime import Runtime
 
 FETCH_WAIT_MS: Final = 100
@@ -58,6 +58,7 @@ class Consumer:
         self._open_bytes_max = open_bytes_max
         self._drain_timeout_s = drain_timeout_s
         self._partitions: dict[int, Partition] = {}
+        self._remembered: dict[int, Remembered] = {}  # of those given up in the last rebalance
         self._crowded: set[TopicPartition] = set()
         self._paused = False
         self._commit_lock = asyncio.Lock()
@@ -99,6 +100,8 @@ class Consumer:
         for partition in leaving:
             partition.revoked = True
             del self._partitions[partition.number]
+            if quiet:  # else it is not known what became of some
+                self._remembered[partition.number] = partition.remembered()
         _log.info("partitions_given_up", partitions=_numbers(leaving), quiet=quiet)
 
     async def take_over(self, numbers: Iterable[int]) -> None:
@@ -108,9 +111,10 @@ class Consumer:
         can take it yet. So each partition is read again from its start.
         """
         new = {number for number in numbers if number not in self._partitions}
+        remembered, self._remembered = self._remembered, {}
         while True:
             try:
-                opened = await self._journal.open(new)
+                opened = await self._journal.open(new, remembered)
             except (KafkaError, OSError) as error:
                 _log.warning("journal_waits", error=repr(error))
                 await asyncio.sleep(RETRY_AFTER_S)

@@ -29,6 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.fanout import metrics
+from shared.kafka import seats
 
 PACE_S: Final = 0.003
 FETCH_WAIT_MS: Final = 100  # Faust's own 1,500 would be the latency of an idle system's first event
@@ -50,13 +51,19 @@ class Batch(NamedTuple):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread, whose aiokafka consumer answers at once and honours transactions."""
+    """Faust's thread, whose consumer answers at once, honours transactions, leaves its group."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Give the seat up: everything is committed, and the consumer stops next."""
+        if self._consumer is not None:
+            await seats.give_up(self._consumer)
+        await super().on_thread_stop()
 
 
 class BatchConsumer(driver.Consumer):
@@ -177,7 +184,7 @@ def create_app(
         key_serializer="raw",
         value_serializer="raw",
         broker_session_timeout=session_timeout_ms / 1000,
-        broker_heartbeat_interval=session_timeout_ms / 6000,
+        broker_heartbeat_interval=seats.heartbeat_ms(session_timeout_ms) / 1000,
         broker_rebalance_timeout=30,
         broker_commit_interval=0.5,
         broker_max_poll_records=RECORDS_MAX,
