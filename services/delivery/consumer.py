@@ -67,7 +67,6 @@ class Consumer:
     async def run(self) -> None:
         """Consume until the runtime stops; then drain, commit and return."""
         self._kafka.subscribe([self._topic], listener=_Listener(self))
-        self._runtime.ready()
         tasks = [
             asyncio.create_task(self._engine.run_outbox()),
             asyncio.create_task(self._engine.run_sweeper()),
@@ -105,7 +104,7 @@ class Consumer:
         _log.info("partitions_given_up", partitions=_numbers(leaving), quiet=quiet)
 
     async def take_over(self, numbers: Iterable[int]) -> None:
-        """Open newly assigned partitions; waits out an outage.
+        """Open newly assigned partitions and be ready; waits out an outage.
 
         aiokafka fetches while this is under way, and what it hands out then is dropped, as nobody
         can take it yet. So each partition is read again from its start.
@@ -124,6 +123,7 @@ class Consumer:
         for partition in opened.values():
             self._kafka.seek(TopicPartition(self._topic, partition.number), partition.start)
         self._paused = False
+        self._runtime.ready(not self._runtime.stopping.is_set())
         _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
 
     def fail(self, error: Exception) -> None:

@@ -169,8 +169,12 @@ def create_app(
     session_timeout_ms: int,
     instance: str | None,
     handle: Handle,
+    joined: Callable[[], None],
 ) -> faust.App:
-    """Return the Faust app whose one agent passes every batch of ``topic`` to ``handle``."""
+    """Return the Faust app whose one agent passes every batch of ``topic`` to ``handle``.
+
+    ``joined`` is called whenever partitions were assigned.
+    """
     url = ";".join(f"aiokafka://{server.strip()}" for server in bootstrap.split(","))
     app = faust.App(
         group,
@@ -194,6 +198,10 @@ def create_app(
     )
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)
     source = app.topic(topic, value_type=bytes)
+
+    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
+    async def tell(app: faust.App, assigned: set[TP], **_: Any) -> None:  # noqa: ARG001
+        joined()
 
     @app.agent(source, concurrency=1)
     async def match(stream: Any) -> None:

@@ -55,9 +55,9 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         session_timeout_ms=settings.session_timeout_ms,
         instance=group_instance(settings, SERVICE),
         handle=handler.handle,
+        joined=lambda: runtime.ready(not runtime.stopping.is_set()),
     )
     await app.start()
-    runtime.ready()
     await runtime.stopping.wait()
     runtime.ready(False)
     await app.stop()

@@ -189,6 +189,12 @@ class Hooklane:
         ]
         await asyncio.gather(*sending)
 
+    async def write(
+        self, topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Write a record that is Hooklane's own, as a process of another release would."""
+        await self._producer.send_and_wait(topic, value, key=key.encode(), headers=list(headers))
+
     async def topic(self, name: str) -> TopicLog:
         """Return what a topic holds."""
         if name not in self._topics:

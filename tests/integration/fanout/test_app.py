@@ -25,6 +25,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
     """Faust's memory of gaps would grow with each batch, and with it the time for the next."""
     topic = await make_topic(kafka_server.bootstrap)
     handled: list[bytes | None] = []
+    joined = asyncio.Event()
 
     async def handle(records: list[ConsumerRecord[bytes, bytes]]) -> None:
         handled.extend(record.value for record in records)
@@ -36,6 +37,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
         session_timeout_ms=6_000,
         instance=None,
         handle=handle,
+        joined=joined.set,
     )
     producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap)
     await producer.start()
@@ -49,6 +51,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
             await (await producer.send_batch(batch, topic, partition=0))
             await _handled(handled, (number + 1) * RECORDS)
         consumer = cast("BatchConsumer", app.consumer)
+        assert joined.is_set()
         assert handled == [b"%d" % number for number in range(BATCHES * RECORDS)]
         assert sum(len(gaps) for gaps in consumer._gap.values()) == 0
     finally:
