@@ -18,7 +18,7 @@ from shared.models.attempts import Finished
 from tests.unit.services.delivery.builders import answered
 from tests.unit.services.delivery.kit import Worker
 
-STEPS: Final = ("read", "read", "answer", "rebalance")
+STEPS: Final = ("read", "read", "read", "answer", "rebalance")
 
 
 class Topic:
@@ -95,8 +95,8 @@ async def _play(events: list[int], steps: list[str]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    events=st.lists(st.integers(0, 5), min_size=1, max_size=8),
-    steps=st.lists(st.sampled_from(STEPS), max_size=20),
+    events=st.lists(st.integers(0, 11), min_size=5, max_size=9),
+    steps=st.lists(st.sampled_from(STEPS), min_size=6, max_size=20),
 )
 def test_each_delivery_is_sent_once_however_often_its_partition_comes_back(
     events: list[int], steps: list[str]
