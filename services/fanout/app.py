@@ -199,8 +199,8 @@ def create_app(
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)
     source = app.topic(topic, value_type=bytes)
 
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def tell(app: faust.App, assigned: set[TP], **_: Any) -> None:  # noqa: ARG001
+    @app.on_partitions_assigned.connect
+    async def tell(*_: Any, **__: Any) -> None:
         joined()
 
     @app.agent(source, concurrency=1)

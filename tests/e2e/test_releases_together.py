@@ -55,7 +55,7 @@ async def test_states_of_other_releases_are_matched_and_sent_to(
         made = await workspace.create(receiver.url("/before"), [TYPE])
         record = (await endpoints.find(of_endpoint(made["id"]), what="its state"))[-1]
         state = json.loads(record.value or b"")
-        moved = {**state, "url": receiver.url(path), "revision": state["revision"] + 1}
+        moved = {**state, "url": receiver.url(path), "revision": state.get("revision", 0) + 1_000}
         await hooklane.write("endpoints", made["id"], form(moved))
     await workspace.create(receiver.url("/this"), [TYPE])
 
