@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -42,10 +43,11 @@ Change = Callable[[], Awaitable[object]]
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     root = argparse.ArgumentParser(prog="python -m bench.rolling", description=__doc__)
-    root.add_argument("--rate", type=int, default=200, help="events a second (default 200)")
+    root.add_argument("--rate", type=int, default=100, help="events a second (default 100)")
     root.add_argument("--pause", type=float, default=10.0, help="seconds after each restart")
     root.add_argument("--quiet", type=int, default=QUIET_S, help="seconds without a restart")
     root.add_argument("--change", type=int, default=20, help="seconds for adding or removing")
+    root.add_argument("--only", choices=("restart", "scale"), help="leave the other one out")
     root.add_argument("--warm-up", type=float, default=WARM_UP_S)
     return root
 
@@ -60,21 +62,27 @@ class RollingBench:
         self._pause_s = given.pause
         self._quiet_s = given.quiet
         self._change_s = given.change
+        self._only = given.only
 
     async def run(self) -> None:
         """Measure and say."""
         audience = await self._rig.audience("rolling", spread(ENDPOINTS))
-        for service in WORKERS:
-            await self._fleet.add(service)
         quiet = await self._live(audience, self._quiet_s, _nothing)
         self._say(f"quiet: {_shown(quiet)}")
+        if self._only != "scale":
+            await self._roll(audience, quiet)
+        if self._only != "restart":
+            await self._scale(audience)
+
+    async def _roll(self, audience: Audience, quiet: Latency) -> None:
+        for service in WORKERS:
+            await self._fleet.add(service)
         workers = len(self._fleet.in_rolling_order())
         seconds = round(workers * (self._pause_s + RESTART_S_MAX))
         rolling = await self._live(audience, seconds, self._restart_all)
         self._say(f"rolling restart: {_shown(rolling)}; p99 {rolling.p99 / quiet.p99:.1f} times")
         for service in WORKERS:
             await self._ended(service)
-        await self._scale(audience)
 
     async def _scale(self, audience: Audience) -> None:
         for count in range(2, MOST + 1):
@@ -146,6 +154,7 @@ def say(text: str) -> None:
 
 async def run(given: argparse.Namespace) -> None:
     """Measure on a stack of its own."""
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # it comments on each retry
     build()
     os.environ.setdefault("HOOKLANE_PARTITIONS", str(PARTITIONS))
     async with AsyncExitStack() as closing:
