@@ -67,16 +67,16 @@ class RollingBench:
     async def run(self) -> None:
         """Measure and say."""
         audience = await self._rig.audience("rolling", spread(ENDPOINTS))
-        quiet = await self._live(audience, self._quiet_s, _nothing)
-        self._say(f"quiet: {_shown(quiet)}")
         if self._only != "scale":
-            await self._roll(audience, quiet)
+            await self._roll(audience)
         if self._only != "restart":
             await self._scale(audience)
 
-    async def _roll(self, audience: Audience, quiet: Latency) -> None:
+    async def _roll(self, audience: Audience) -> None:
         for service in WORKERS:
             await self._fleet.add(service)
+        quiet = await self._live(audience, self._quiet_s, _nothing)
+        self._say(f"quiet: {_shown(quiet)}")
         workers = len(self._fleet.in_rolling_order())
         seconds = round(workers * (self._pause_s + RESTART_S_MAX))
         rolling = await self._live(audience, seconds, self._restart_all)
