@@ -23,7 +23,7 @@ CHUNK: Final = 50
 ANSWER_S: Final = 0.1
 RECOVERY_S: Final = 120.0
 SCALED: Final = ("fanout", "delivery")
-REPLICAS: Final = {"fanout": 2, "delivery": 2, "retry": 2}  # and one recorder, which is alone
+REPLICAS: Final = {"fanout": 2, "delivery": 2}  # retry and recorder are alone in their groups
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(600)]
 
