@@ -1,4 +1,6 @@
-# One image for each service:  docker build --build-arg SERVICE=delivery -t hooklane-delivery .
+# One image for each service:
+#   docker build --build-arg SERVICE=delivery --build-arg REVISION=$(git rev-parse HEAD) \
+#     -t hooklane-delivery .
 #
 # An image holds the packages that its service was tested with, the shared package and that service:
 # the gateway has no Faust, the workers have no web framework.
@@ -20,6 +22,9 @@ WORKDIR /app
 COPY shared shared
 COPY services/__init__.py services/__init__.py
 COPY services/${SERVICE} services/${SERVICE}
+# Of the source, as `git rev-parse HEAD` says it; every process tells it (GET /version).
+ARG REVISION=
+ENV HOOKLANE_REVISION=${REVISION}
 USER 10001:10001
 EXPOSE 8080 8081
 CMD ["/bin/sh", "-c", "exec python -m services.$SERVICE"]

@@ -114,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attempt_log: AttemptLog = "failures"
     traces_url: TracesUrl = ""  # OTLP over HTTP; empty: nothing is traced
     traces_ratio: Ratio = 0.01
+    revision: str = ""  # of the source, as the image says
 
     def __repr__(self) -> str:
         shown = (

@@ -35,7 +35,7 @@ from shared.observe.logs import configure_logs
 from shared.observe.traces import OFF, Tracer
 from shared.profiles.profile import ProfileError
 from shared.signing.keyring import KeyringError
-from shared.version import VERSION
+from shared.version import VERSION, about
 
 EXIT_FAILED: Final = 1
 BEAT_EVERY_S: Final = 1.0
@@ -91,11 +91,12 @@ def run(name: str, main: Main) -> NoReturn:
 
 
 async def _supervised(name: str, settings: Settings, main: Main) -> int:
+    itself = about(name, settings.revision)
     pulse = Pulse()
     metrics.BUILD.labels(VERSION).set(1)
     metrics.SILENT.set_function(pulse.silent_s)
     try:
-        health = HealthServer(pulse, settings.health_host, settings.health_port)
+        health = HealthServer(pulse, itself, settings.health_host, settings.health_port)
     except OSError as error:
         _log.error(
             "health_port_unusable",
@@ -113,7 +114,14 @@ async def _supervised(name: str, settings: Settings, main: Main) -> int:
     patience_s = settings.drain_timeout_ms / 1000 + CLOSE_WITHIN_S
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, runtime, task, patience_s)
-    _log.info("starting", health_port=health.port, settings=repr(settings))
+    _log.info(
+        "starting",
+        version=itself.version,
+        revision=itself.revision,
+        python=itself.python,
+        health_port=health.port,
+        settings=repr(settings),
+    )
     try:
         await task
     except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from services.delivery import metrics
 from services.delivery.engine import Arrival, Engine
 from services.delivery.journal import Journal
-from services.delivery.partition import Commit, Partition
+from services.delivery.partition import Commit, Partition, Remembered
 from shared.kafka import refusals
 from shared.kafka.lag import behind, keep_telling
 from shared.runtime import Runtime
@@ -61,6 +61,7 @@ class Consumer:
         self._open_bytes_max = open_bytes_max
         self._drain_timeout_s = drain_timeout_s
         self._partitions: dict[int, Partition] = {}
+        self._remembered: dict[int, Remembered] = {}  # of those given up in the last rebalance
         self._crowded: set[TopicPartition] = set()
         self._paused = False
         self._commit_lock = asyncio.Lock()
@@ -69,7 +70,6 @@ class Consumer:
     async def run(self) -> None:
         """Consume until the runtime stops; then drain, commit and return."""
         self._kafka.subscribe([self._topic], listener=_Listener(self))
-        self._runtime.ready()
         tasks = [
             asyncio.create_task(self._engine.run_outbox()),
             asyncio.create_task(self._engine.run_sweeper()),
@@ -103,18 +103,21 @@ class Consumer:
         for partition in leaving:
             partition.revoked = True
             del self._partitions[partition.number]
+            if quiet:  # else it is not known what became of some
+                self._remembered[partition.number] = partition.remembered()
         _log.info("partitions_given_up", partitions=_numbers(leaving), quiet=quiet)
 
     async def take_over(self, numbers: Iterable[int]) -> None:
-        """Open newly assigned partitions; waits out an outage.
+        """Open newly assigned partitions and be ready; waits out an outage.
 
         aiokafka fetches while this is under way, and what it hands out then is dropped, as nobody
         can take it yet. So each partition is read again from its start.
         """
         new = {number for number in numbers if number not in self._partitions}
+        remembered, self._remembered = self._remembered, {}
         while True:
             try:
-                opened = await self._journal.open(new)
+                opened = await self._journal.open(new, remembered)
             except (KafkaError, OSError) as error:
                 refusals.tell(error)
                 _log.warning("journal_waits", error=repr(error))
@@ -125,6 +128,7 @@ class Consumer:
         for partition in opened.values():
             self._kafka.seek(self._tp(partition.number), partition.start)
         self._paused = False
+        self._runtime.ready(not self._runtime.stopping.is_set())
         _log.info("partitions_taken_over", partitions=_numbers(opened.values()))
 
     def fail(self, error: Exception) -> None:

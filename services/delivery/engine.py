@@ -137,6 +137,7 @@ class Engine:
     def forget(self, closing: set[Partition]) -> None:
         """Give up what waits for these partitions; what is in flight may still finish."""
         for delivery in self._lanes.withdraw(lambda item: item.partition in closing):
+            delivery.partition.memory.withdrawn(delivery.origin.endpoint_id, delivery.origin.meta)
             self._closed(delivery)
 
     async def quiet(self, partitions: set[Partition], timeout_s: float) -> bool:

@@ -3,11 +3,13 @@
 The topic has the same partition numbers as ``deliveries``, and each of its records says which
 delivery is finished by it. Reading from the offset kept in the commit's metadata gives everything
 that was finished ahead of the committed offset, so that after a crash only requests which were in
-flight are repeated; reading a little further back fills the memory of recent deliveries.
+flight are repeated; reading a little further back fills the memory of recent deliveries. Most
+partitions come back in a rebalance to whom they were taken from: of those only what is new is read.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -17,7 +19,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.delivery.partition import JournalEntry, Partition, journal_start
+from services.delivery.memory import Memory
+from services.delivery.partition import JournalEntry, Partition, Remembered, journal_start
 from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.models.attempts import decode_finished
@@ -58,19 +61,26 @@ class Journal:
         """Disconnect."""
         await self._closing.aclose()
 
-    async def open(self, numbers: set[int]) -> dict[int, Partition]:
+    async def open(
+        self, numbers: set[int], remembered: Mapping[int, Remembered]
+    ) -> dict[int, Partition]:
         """Return the state of newly assigned partitions by number."""
         if not numbers:
             return {}
-        committed = await self._committed(numbers)
         tps = {number: TopicPartition(self._attempts, number) for number in numbers}
         sources = {number: TopicPartition(self._deliveries, number) for number in numbers}
-        begins = await self._reader.beginning_offsets(list(sources.values()))
-        ends = await self._reader.end_offsets(list(tps.values()))
-        starts = {
-            tps[number]: journal_start(metadata, ends[tps[number]], self._memory_size)
-            for number, (_, metadata) in committed.items()
-        }
+        committed, begins, ends = await asyncio.gather(
+            self._committed(numbers),
+            self._reader.beginning_offsets(list(sources.values())),
+            self._reader.end_offsets(list(tps.values())),
+        )
+        none = Remembered(Memory(self._memory_size), 0)
+        known = {number: remembered.get(number, none) for number in numbers}
+        starts = {}
+        for number, (_, metadata) in committed.items():
+            end = ends[tps[number]]
+            unknown = min(self._memory_size, max(0, end - known[number].until))
+            starts[tps[number]] = journal_start(metadata, end, unknown)
         entries = await self._read(starts, ends)
         return {
             number: Partition(
@@ -78,7 +88,7 @@ class Journal:
                 start=max(committed[number][0], begins[sources[number]]),
                 journal=entries[tps[number]],
                 journal_end=ends[tps[number]],
-                memory_size=self._memory_size,
+                memory=known[number].memory,
             )
             for number in numbers
         }

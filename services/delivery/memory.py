@@ -2,7 +2,8 @@
 
 Fan-out and retry repeat records after a crash; delivery ids are deterministic, so a repeat is
 recognised by endpoint, event, trigger, attempt and number of parkings. The memory is bounded. It is
-rebuilt from the ``attempts`` journal when a partition is assigned. Pure.
+rebuilt from the ``attempts`` journal when a partition is assigned, or brought up to date if the
+partition was ours a moment ago. Pure.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ class Memory:
         key = _key(endpoint_id, meta.event_id, meta.trigger)
         if self._seen(key) == _stage(meta.attempt, _BEGUN):
             self._remember(key, _stage(meta.attempt, meta.parks))
+
+    def withdrawn(self, endpoint_id: str, meta: DeliveryMeta) -> None:
+        """Let a record come back that was begun and given up before anything was sent."""
+        key = _key(endpoint_id, meta.event_id, meta.trigger)
+        if self._seen(key) == _stage(meta.attempt, _BEGUN):
+            self._remember(key, _stage(meta.attempt, meta.parks) - 1)
 
     def ended(self, attempt: Attempt | Finished) -> None:
         """Remember that an attempt is done, and whether the delivery ended with it."""

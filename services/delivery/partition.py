@@ -25,6 +25,16 @@ class Commit(NamedTuple):
     metadata: str
 
 
+class Remembered(NamedTuple):
+    """What is left of a partition that was given up in order.
+
+    ``memory`` has all that ``attempts`` says before the offset ``until``.
+    """
+
+    memory: Memory
+    until: int
+
+
 class JournalEntry(NamedTuple):
     """A record of ``attempts`` with its own offset there."""
 
@@ -36,7 +46,8 @@ class Partition:
     """An owned partition, read from ``start`` on.
 
     ``closing`` is set when it is to be given up: nothing more is taken from it. ``revoked`` is set
-    when it is gone: nothing is committed any more.
+    when it is gone: nothing is committed any more. ``memory`` is of what came before ``journal``,
+    if anything; it is added to.
     """
 
     def __init__(
@@ -46,13 +57,13 @@ class Partition:
         start: int,
         journal: Iterable[JournalEntry],
         journal_end: int,
-        memory_size: int,
+        memory: Memory,
     ) -> None:
         self.number = number
         self.start = start
         self.closing = False
         self.revoked = False
-        self.memory = Memory(memory_size)
+        self.memory = memory
         self._ledger = Ledger(start)
         self._journal_end = journal_end
         self._writing: list[int] = []  # for each write under way, where the journal ended before
@@ -95,6 +106,10 @@ class Partition:
         for passed in self._ledger.finish(offset):
             self._ahead.pop(passed, None)
 
+    def remembered(self) -> Remembered:
+        """Return what to open the partition with should it come back; nothing may be open."""
+        return Remembered(self.memory, self._journal_end)
+
     def begin_writing(self) -> int:
         """Note that attempts are being written to the journal; returns what to end it with."""
         self._writing.append(self._journal_end)
@@ -127,7 +142,10 @@ class Partition:
         self._committed = commit
 
 
-def journal_start(metadata: str, end: int, memory_size: int) -> int:
-    """Return the offset in ``attempts`` to read from, so that the memory is filled as well."""
+def journal_start(metadata: str, end: int, unknown: int) -> int:
+    """Return the offset in ``attempts`` to read from.
+
+    ``unknown`` is how many records before ``end`` are to be read for the memory's sake.
+    """
     floor = int(metadata) if metadata.isascii() and metadata.isdigit() else end
-    return max(0, min(floor, end - memory_size))
+    return max(0, min(floor, end - unknown))

@@ -20,7 +20,7 @@ from services.delivery.trail import Trail
 from shared.config import Settings
 from shared.http.ares import AresResolver
 from shared.http.transport import Transport
-from shared.kafka import salvage
+from shared.kafka import salvage, seats
 from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.kafka.names import group_instance, group_name, topic_name
@@ -97,6 +97,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             await part.start()
         kafka = await connected(lambda: _consumer(cluster, settings, client_id))
         closing.push_async_callback(kafka.stop)
+        closing.push_async_callback(seats.give_up, kafka)
         consumer = Consumer(
             kafka=kafka,
             topic=topic_name(settings, DELIVERIES),
@@ -123,6 +124,6 @@ def _consumer(cluster: Cluster, settings: Settings, client_id: str) -> AIOKafkaC
         max_poll_records=RECORDS_MAX,
         max_partition_fetch_bytes=PARTITION_BYTES_MAX,
         session_timeout_ms=settings.session_timeout_ms,
-        heartbeat_interval_ms=settings.session_timeout_ms // 6,
+        heartbeat_interval_ms=seats.heartbeat_ms(settings.session_timeout_ms),
         rebalance_timeout_ms=30_000,
     )

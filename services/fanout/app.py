@@ -33,7 +33,7 @@ from faust.types.auth import CredentialsT
 from mode import Service
 
 from services.fanout import metrics
-from shared.kafka import refusals
+from shared.kafka import refusals, seats
 from shared.kafka.cluster import Cluster
 from shared.kafka.lag import behind
 
@@ -59,7 +59,7 @@ class Batch(NamedTuple):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread, whose aiokafka consumer answers at once and honours transactions."""
+    """Faust's thread, whose consumer answers at once, honours transactions, leaves its group."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -75,6 +75,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = None if self._consumer is None else self._consumer._coordinator
         if coordinator is not None:  # the consumer has started
             coordinator.check_errors()
+
+    async def on_thread_stop(self) -> None:
+        """Give the seat up: everything is committed, and the consumer stops next."""
+        if self._consumer is not None:
+            await seats.give_up(self._consumer)
+        await super().on_thread_stop()
 
 
 class BatchConsumer(driver.Consumer):
@@ -208,8 +214,12 @@ def create_app(
     session_timeout_ms: int,
     instance: str | None,
     handle: Handle,
+    joined: Callable[[], None],
 ) -> faust.App:
-    """Return the Faust app whose one agent passes every batch of ``topic`` to ``handle``."""
+    """Return the Faust app whose one agent passes every batch of ``topic`` to ``handle``.
+
+    ``joined`` is called whenever partitions were assigned.
+    """
     url = ";".join(f"aiokafka://{server.strip()}" for server in cluster.bootstrap.split(","))
     app = faust.App(
         group,
@@ -224,7 +234,7 @@ def create_app(
         key_serializer="raw",
         value_serializer="raw",
         broker_session_timeout=session_timeout_ms / 1000,
-        broker_heartbeat_interval=session_timeout_ms / 6000,
+        broker_heartbeat_interval=seats.heartbeat_ms(session_timeout_ms) / 1000,
         broker_rebalance_timeout=30,
         broker_commit_interval=0.5,
         broker_max_poll_records=RECORDS_MAX,
@@ -234,6 +244,10 @@ def create_app(
     )
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)
     source = app.topic(topic, value_type=bytes)
+
+    @app.on_partitions_assigned.connect
+    async def tell(*_: Any, **__: Any) -> None:
+        joined()
 
     @app.agent(source, concurrency=1)
     async def match(stream: Any) -> None:
@@ -261,7 +275,8 @@ def beat_while_fetching(app: faust.App, beat: Callable[[], None]) -> None:
 
     Its loop is another one than ours: stuck, or dead, it would leave a fan-out that looks alive.
     """
-    loop: asyncio.AbstractEventLoop = app.consumer._thread.thread_loop
+    consumer = cast("BatchConsumer", app.consumer)
+    loop: asyncio.AbstractEventLoop = consumer._thread.thread_loop
 
     def again() -> None:
         beat()

@@ -62,6 +62,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         session_timeout_ms=settings.session_timeout_ms,
         instance=group_instance(settings, SERVICE),
         handle=handler.handle,
+        joined=lambda: runtime.ready(not runtime.stopping.is_set()),
     )
 
     def fetching() -> None:
@@ -71,7 +72,6 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     await app.start()
     beat_while_fetching(app, fetching)
     telling = asyncio.create_task(keep_telling(lambda: lag_of(app), metrics.LAG.set))
-    runtime.ready()
     await runtime.stopping.wait()
     runtime.ready(False)
     telling.cancel()

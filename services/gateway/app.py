@@ -22,6 +22,7 @@ from services.gateway.routes.errors import error_catalogue
 from services.gateway.routes.health import OPERATORS, Checks
 from services.gateway.routes.signing import public_keys
 from services.gateway.sources import Networks
+from shared.version import about
 
 REQUEST_BYTES_MAX: Final = 64 * 1024
 """What a management call may send; the calls that publish events have limits of their own."""
@@ -35,6 +36,7 @@ def create_app(
     public_url: str = "",
     proxies: Networks = (),
     operator_key_sha256: str = "",
+    revision: str = "",
 ) -> Litestar:
     """Return the application over these ports; ``state.limiter`` is to be stopped after it."""
     once = Once(ports.claims, keyring=ports.keyring, now_ms=ports.now_ms, entropy=ports.entropy)
@@ -56,6 +58,7 @@ def create_app(
                 "proxies": proxies,
                 "limiter": Limiter(ports.counters, ports.now_ms),
                 "operator_key_sha256": operator_key_sha256,
+                "about": about("gateway", revision),
             }
         ),
     )

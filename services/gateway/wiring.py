@@ -94,6 +94,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             public_url=settings.public_url,
             proxies=settings.proxy_networks,
             operator_key_sha256=operator_digest(settings),
+            revision=settings.revision,
         )
         limiter: Limiter = app.state.limiter
         holder = os.urandom(HOLDER_BYTES).hex()

@@ -27,7 +27,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from shared.config import Settings
-from shared.kafka import refusals
+from shared.kafka import refusals, seats
 from shared.kafka.cluster import Cluster
 from shared.kafka.lag import behind
 from shared.kafka.names import group_instance, group_name
@@ -37,7 +37,6 @@ T = TypeVar("T")
 Fetched = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
 
 BEAT_EVERY_S: Final = 1.0
-HEARTBEAT_MS_MAX: Final = 1_000  # how late a rebalance is noticed
 REVOKE_GRACE_S: Final = 3.0
 REJOIN_AFTER_S: Final = 0.3
 LEAVE_TIMEOUT_S: Final = 5.0
@@ -201,10 +200,10 @@ class GroupMember:
         return behind(await consumer.end_offsets(assigned), self._next_offsets)
 
     async def leave(self) -> None:
-        """Leave the group. A static member keeps its partitions until its session runs out."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await _stopped(consumer)
+        """Leave the group for good; the last member keeps its seat, as ``seats`` says."""
+        if self._consumer is not None:
+            await seats.give_up(self._consumer)
+        await self._disconnect()
 
     async def revoked(self) -> None:
         """Give the partitions up: called before anybody else may have them."""
@@ -254,7 +253,7 @@ class GroupMember:
             group_id=group_name(settings, service),
             group_instance_id=group_instance(settings, service),
             session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=min(HEARTBEAT_MS_MAX, settings.session_timeout_ms // 3),
+            heartbeat_interval_ms=seats.heartbeat_ms(settings.session_timeout_ms),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -301,7 +300,13 @@ class GroupMember:
         _log.warning("group_left", error=repr(error))
         self._broken = None
         await self.revoked()
-        await self.leave()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """Stop the consumer. A static member keeps its seat until its session runs out."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _stopped(consumer)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -1,9 +1,9 @@
-"""Health and metrics of a process over HTTP, from a thread of its own.
+"""Health, version and metrics of a process over HTTP, from a thread of its own.
 
 ``/health/live`` is 200 while the main loop has moved lately, ``/health/ready`` while the service
-can work, ``/metrics`` is Prometheus text. The thread answers even when the event loop is stuck:
-that is what liveness is about. When it is stuck the watchdog also logs the stacks of all threads,
-once for each time.
+can work; ``/version`` says which release this is, ``/metrics`` is Prometheus text. The thread
+answers even when the event loop is stuck: that is what liveness is about. When it is stuck the
+watchdog also logs the stacks of all threads, once for each time.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Final
 
+import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.observe.inspection import stacks
+from shared.version import About
 
 STUCK_AFTER_S: Final = 15.0
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -52,12 +54,12 @@ class Pulse:
 
 
 class HealthServer:
-    """Serves the three paths and runs the watchdog until ``close``."""
+    """Serves the four paths and runs the watchdog until ``close``."""
 
-    def __init__(self, pulse: Pulse, host: str, port: int) -> None:
+    def __init__(self, pulse: Pulse, about: About, host: str, port: int) -> None:
         self._pulse = pulse
         self._closed = threading.Event()
-        self._server = _Server((host, port), _handler(pulse))
+        self._server = _Server((host, port), _handler(pulse, about))
         self._threads = [
             threading.Thread(target=self._server.serve_forever, name="health", daemon=True),
             threading.Thread(target=self._watch, name="watchdog", daemon=True),
@@ -98,7 +100,7 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
 
-def _handler(pulse: Pulse) -> type[BaseHTTPRequestHandler]:
+def _handler(pulse: Pulse, about: About) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S  # a client that sends nothing must not keep its thread
 
@@ -109,6 +111,8 @@ def _handler(pulse: Pulse) -> type[BaseHTTPRequestHandler]:
                 self._verdict(good=pulse.silent_s() <= STUCK_AFTER_S)
             elif self.path == "/health/ready":
                 self._verdict(good=pulse.ready)
+            elif self.path == "/version":
+                self._answer(HTTPStatus.OK, msgspec.json.encode(about), "application/json")
             else:
                 self._answer(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain")
 

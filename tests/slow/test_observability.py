@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -357,7 +358,7 @@ async def test_every_service_can_be_looked_into_and_goes_on(hooklane: Hooklane) 
         os.kill(pid, signal.SIGUSR1)
         log = hooklane.logs_dir / f"{name}.log"
         await until_true(
-            lambda log=log: log.read_text(encoding="utf-8"),
+            partial(log.read_text, encoding="utf-8"),
             lambda text: '"event": "stacks"' in text,
             what=f"stacks of {name}",
         )
@@ -379,7 +380,7 @@ async def test_a_loop_that_is_stuck_ends_liveness_in_every_service(
     try:
         for (service, _), log in logs.items():
             text = await until_true(
-                lambda log=log: log.read_text(encoding="utf-8"),
+                partial(log.read_text, encoding="utf-8"),
                 lambda text: "loop_stuck" in text,
                 what=f"{service} stuck",
                 within_s=60,

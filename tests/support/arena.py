@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -71,7 +72,9 @@ class Receiver:
     def __init__(self) -> None:
         self.requests: Counter[Request] = Counter()
         self.accepted: Counter[tuple[str, str]] = Counter()
+        self.arrivals: Counter[str] = Counter()  # requests by path
         self.arrivals_s: list[float] = []
+        self.takes_s: dict[str, float] = {}  # how long a path takes to answer, else no time
         self.port = 0
 
     @asynccontextmanager
@@ -89,13 +92,16 @@ class Receiver:
                 headers = _headers(head)
                 await reader.readexactly(int(headers["content-length"]))
                 path = head.split(b" ", 2)[1].decode()
-                writer.write(
-                    self._answer(Request(path, headers["x-event-id"], int(headers["x-attempt"])))
-                )
+                request = Request(path, headers["x-event-id"], int(headers["x-attempt"]))
+                answer = self._answer(request)
+                if path in self.takes_s:
+                    await asyncio.sleep(self.takes_s[path])
+                writer.write(answer)
         writer.close()
 
     def _answer(self, request: Request) -> bytes:
         self.requests[request] += 1
+        self.arrivals[request.path] += 1
         self.arrivals_s.append(time.monotonic())
         delivery = (request.path, request.event_id)
         if request.attempt == 1 and zlib.crc32("".join(delivery).encode()) % REFUSED_OF == 0:
@@ -110,10 +116,13 @@ class Receiver:
 
 
 class Arena:
-    """A running stack with a workspace, ``FAN_OUT`` endpoints and a producer."""
+    """A running stack with a workspace, endpoints that get every event, and a producer."""
 
-    def __init__(self, stack: Stack, receiver: Receiver, producer: AIOKafkaProducer) -> None:
+    def __init__(
+        self, stack: Stack, receiver: Receiver, producer: AIOKafkaProducer, fan_out: int
+    ) -> None:
         self.stack = stack
+        self.fan_out = fan_out
         self.receiver = receiver
         self._producer = producer
         self._mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
@@ -153,10 +162,44 @@ class Arena:
         await self._mongo.close()
 
 
+class Caller:
+    """Publishes over HTTP through whichever gateway is in service, as a balancer sees to it.
+
+    What was not answered with 202 is sent again, with the same id.
+    """
+
+    def __init__(self, arena: Arena) -> None:
+        self.urls = [arena.stack.gateway_url]
+        self.count = 0
+        self._headers = {"Authorization": f"Bearer {arena.api_key}"}
+
+    async def run(self, prefix: str, enough: asyncio.Event, *, pace_s: float) -> None:
+        """Publish events until there are enough, each of them accepted before the next."""
+        async with httpx.AsyncClient(headers=self._headers, timeout=10) as client:
+            while not enough.is_set():
+                event = {"id": f"{prefix}-{self.count}", "type": "a.b", "data": {}}
+                await until(
+                    partial(self._post, client, event),
+                    lambda status: status == httpx.codes.ACCEPTED,
+                    what="an event accepted",
+                    within_s=60,
+                )
+                self.count += 1
+                await asyncio.sleep(pace_s)
+
+    async def _post(self, client: httpx.AsyncClient, event: Mapping[str, object]) -> int:
+        """Return the answer's status, 0 for none."""
+        url = self.urls[self.count % len(self.urls)]
+        with contextlib.suppress(httpx.TransportError):
+            return (await client.post(f"{url}/v1/events", json=event)).status_code
+        return 0
+
+
 @asynccontextmanager
 async def open_arena(
     folder: Path,
     *,
+    fan_out: int = FAN_OUT,
     counts: Mapping[str, int] | None = None,
     delays: str = '"1s", "2s", "5s"',
     attempt_timeout: str = "5s",
@@ -198,7 +241,7 @@ async def open_arena(
                 enable_idempotence=True,
             )
             async with producer:
-                arena = Arena(stack, receiver, producer)
+                arena = Arena(stack, receiver, producer, fan_out)
                 await _prepare(arena)
                 yield arena
                 await arena.close()
@@ -215,7 +258,7 @@ async def _prepare(arena: Arena) -> None:
     async with httpx.AsyncClient(
         base_url=arena.stack.gateway_url, headers={"Authorization": f"Bearer {arena.api_key}"}
     ) as client:
-        for number in range(FAN_OUT):
+        for number in range(arena.fan_out):
             url = f"http://127.0.0.1:{arena.receiver.port}/{number}"
             answer = await client.post("/v1/webhooks", json={"url": url, "events": ["*"]})
             answer.raise_for_status()
@@ -223,7 +266,7 @@ async def _prepare(arena: Arena) -> None:
     await arena.publish("warm-up", 200)
     await until(
         lambda: arena.successes("warm-up"),
-        lambda rows: len(rows) == 200 * FAN_OUT,
+        lambda rows: len(rows) == 200 * arena.fan_out,
         what="the warm-up in the log",
         within_s=60,
     )

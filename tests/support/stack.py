@@ -191,7 +191,7 @@ class Hooklane:
         await asyncio.gather(*sending)
 
     async def produce(self, topic: str, value: bytes, *, key: bytes, headers: Headers = ()) -> None:
-        """Produce a record to a topic of Hooklane's own."""
+        """Produce a record to a topic of Hooklane's own, as a process of another release would."""
         await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
 
     async def leave_token(self, endpoint_id: str) -> None:

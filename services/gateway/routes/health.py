@@ -1,4 +1,4 @@
-"""Routes of operators: health and metrics. No credential is needed.
+"""Routes of operators: health, version and metrics. No credential is needed.
 
 ``ready`` means that events are accepted: with Kafka. Without MongoDB the gateway is ``degraded``
 and stays in service, because publishing goes on (invariant 5); at the start it waits for MongoDB
@@ -18,6 +18,7 @@ from services.gateway.openapi import PUBLIC
 from services.gateway.requests import ApiRequest
 from services.gateway.schemas import Dependencies, Liveness, Readiness
 from shared.models.errors import Outage
+from shared.version import About
 
 PING_TIMEOUT_S: Final = 2.0
 
@@ -98,4 +99,18 @@ async def metrics() -> bytes:
     return generate_latest()
 
 
-OPERATORS: Final = (live, ready, metrics)
+@get(
+    "/version",
+    operation_id="get_version",
+    summary="Which release answers",
+    description="`revision` is the source's, null where the build did not say.",
+    security=PUBLIC,
+    tags=["Operators"],
+)
+async def version(request: ApiRequest) -> About:
+    """Answer with what this process is."""
+    itself: About = request.app.state.about
+    return itself
+
+
+OPERATORS: Final = (live, ready, metrics, version)

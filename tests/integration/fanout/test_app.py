@@ -30,6 +30,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
     handled: list[bytes | None] = []
     going_on = asyncio.Event()
     going_on.set()
+    joined = asyncio.Event()
 
     async def handle(records: list[ConsumerRecord[bytes, bytes]]) -> None:
         await going_on.wait()
@@ -42,6 +43,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
         session_timeout_ms=6_000,
         instance=None,
         handle=handle,
+        joined=joined.set,
     )
     producer = AIOKafkaProducer(**kafka_server.cluster.client)
     await producer.start()
@@ -55,6 +57,7 @@ async def test_batches_leave_nothing_behind(kafka_server: KafkaServer) -> None:
             await (await producer.send_batch(batch, topic, partition=0))
             await _handled(handled, (number + 1) * RECORDS)
         consumer = cast("BatchConsumer", app.consumer)
+        assert joined.is_set()
         assert handled == [b"%d" % number for number in range(BATCHES * RECORDS)]
         assert sum(len(gaps) for gaps in consumer._gap.values()) == 0
         assert await lag_of(app) == 0

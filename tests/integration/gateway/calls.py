@@ -158,6 +158,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "GET /health/live": Call(None),
     "GET /health/ready": Call(None),
     "GET /metrics": Call(None),
+    "GET /version": Call(None),
 }
 
 PATH: Final[Mapping[str, Name]] = {

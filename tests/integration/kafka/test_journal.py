@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +11,8 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from services.delivery.journal import Journal
-from services.delivery.partition import Partition
+from services.delivery.memory import Memory
+from services.delivery.partition import Partition, Remembered
 from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
@@ -81,12 +82,14 @@ class World:
         return [offset for offset in range(start, end) if partition.open(offset)]
 
 
-async def opened(journal: Journal, numbers: set[int]) -> dict[int, Partition]:
+async def opened(
+    journal: Journal, numbers: set[int], remembered: Mapping[int, Remembered] | None = None
+) -> dict[int, Partition]:
     """Open as the consumer does: again, while the group's coordinator is not there yet."""
 
     async def look() -> dict[int, Partition] | KafkaError:
         try:
-            return await journal.open(numbers)
+            return await journal.open(numbers, remembered or {})
         except KafkaError as error:
             return error
 
@@ -140,6 +143,19 @@ async def test_the_metadata_leads_further_back_than_the_memory(world: World) -> 
     assert await world.unfinished(0, 42) == [0, *range(30, 40), 41]
 
 
+async def test_of_a_partition_that_comes_back_only_what_is_new_is_read(world: World) -> None:
+    await world.deliver(20)
+    await world.attempt(*range(10))
+    await world.commit(10, "10")
+    async with world.journal() as journal:
+        first = (await opened(journal, {0}))[0]
+        await world.attempt(10, 12)
+        known = Remembered(Memory(MEMORY), first.remembered().until)
+        again = (await opened(journal, {0}, {0: known}))[0]
+    assert len(again.memory) == 2
+    assert [offset for offset in range(10, 14) if again.open(offset)] == [11, 13]
+
+
 async def test_a_commit_without_metadata_still_fills_the_memory(world: World) -> None:
     await world.attempt(*range(10))
     await world.commit(10, "")
@@ -177,7 +193,7 @@ async def test_what_retention_has_removed_is_not_waited_for(world: World) -> Non
 async def test_an_empty_journal_is_read_at_once(world: World) -> None:
     async with world.journal() as journal:
         assert sorted(await opened(journal, {0, 1})) == [0, 1]
-        assert await journal.open(set()) == {}
+        assert await journal.open(set(), {}) == {}
 
 
 async def test_partitions_may_be_opened_again_and_again(world: World) -> None:

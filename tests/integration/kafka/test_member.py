@@ -1,18 +1,20 @@
 """Membership in a group: kept through long work, given up in order, taken up again after errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+from msgspec import structs
 
 from shared.config import Settings
 from shared.kafka import member as module
 from shared.kafka.cluster import Cluster
 from shared.kafka.member import Fetch, Fetched, GroupMember
+from shared.kafka.names import group_name
 from shared.kafka.publisher import Publisher, Record
 from tests.support.polling import until
 from tests.support.servers import KafkaServer, fresh_name
@@ -39,13 +41,13 @@ class World:
 
     @asynccontextmanager
     async def member(
-        self, release: Callable[[], None] = lambda: None
+        self, release: Callable[[], None] = lambda: None, *, instance: str = ""
     ) -> AsyncIterator[tuple[GroupMember, asyncio.Event]]:
         """Give a member that has joined, and what stops it."""
         stopping = asyncio.Event()
         member = GroupMember(
             cluster=Cluster.of(self.settings),
-            settings=self.settings,
+            settings=structs.replace(self.settings, instance=instance),
             service="test",
             topics=[self.topic],
             fetch=FETCH,
@@ -283,3 +285,42 @@ async def test_after_an_error_of_the_client_it_joins_again_and_reads_on_from_the
 
         assert await read(member, 1) == [b"b"]
         assert story[0] == "released"
+
+
+async def seats_of(world: World) -> set[str]:
+    """Return the members of the group, as the broker has them."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        (response,) = await admin.describe_consumer_groups([group_name(world.settings, "test")])
+    finally:
+        await admin.close()
+    return {member[1] for group in response.groups for member in group[5]}
+
+
+async def polled(member: GroupMember) -> Collection[TopicPartition]:
+    """Return what is a member's, once it has had a chance to hear of changes."""
+    await member.poll(timeout_ms=50, records_max=1, partitions=())
+    return member.assigned()
+
+
+async def test_who_stops_leaves_and_the_last_one_keeps_its_seat(world: World) -> None:
+    """The session of these would run out long after the test has."""
+    world.settings = structs.replace(world.settings, session_timeout_ms=60_000)
+    async with world.member(instance="a") as (first, _):
+        async with world.member(instance="b"):
+            await until(
+                lambda: polled(first), lambda mine: len(mine) == 1, what="a partition for each"
+            )
+        await until(lambda: polled(first), lambda mine: len(mine) == 2, what="both partitions")
+        assert await seats_of(world) == {"hooklane-test-a"}
+    assert await seats_of(world) == {"hooklane-test-a"}
+
+
+async def test_a_membership_that_has_failed_keeps_its_seat(world: World) -> None:
+    """It joins again at once, so nothing has to move."""
+    world.settings = structs.replace(world.settings, session_timeout_ms=60_000)
+    async with world.member(instance="a") as (first, _), world.member(instance="b") as (second, _):
+        await until(lambda: polled(first), lambda mine: len(mine) == 1, what="a partition for each")
+        await second._leave(KafkaError("the coordination has ended"))
+        assert await seats_of(world) == {"hooklane-test-a", "hooklane-test-b"}

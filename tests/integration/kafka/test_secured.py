@@ -209,6 +209,7 @@ async def test_faust_waits_until_it_may_read_and_when_it_may_no_longer(
         session_timeout_ms=6_000,
         instance=None,
         handle=handle,
+        joined=lambda: None,
     )
     await secured_kafka.grant([may_read])
     async with publishing(as_user(secured_kafka, SUITE)) as publisher:

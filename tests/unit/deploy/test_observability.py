@@ -70,7 +70,7 @@ def test_an_expression_asks_for_metrics_and_labels_that_exist(expression: str) -
         matched = {matcher.name for matcher in selector.matchers.matchers}
         assert matched <= SERIES[selector.name]
 
-    offered = set().union(*(SERIES[selector.name] for selector in selected))
+    offered = set().union(*(SERIES[selector.name or ""] for selector in selected))
     grouped = re.findall(r"by \(([^)]*)\)", expression)
     assert {label.strip() for labels in grouped for label in labels.split(",")} <= offered
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from shared.version import VERSION
+
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 20.0
 
@@ -108,6 +110,16 @@ def test_a_signal_ends_a_service_cleanly(start: Any, number: signal.Signals) -> 
     assert program.stderr == ""
     assert "TOPSECRET" not in json.dumps(program.lines)
     assert {line["service"] for line in program.lines} == {"program"}
+
+
+def test_the_first_line_says_which_release_starts(start: Any) -> None:
+    program = start("obeys", HOOKLANE_REVISION="0f3c")
+    starting = program.read_until("starting")
+    assert (starting["version"], starting["revision"]) == (VERSION, "0f3c")
+    told = json.loads(program.get("/version")[1])
+    assert (told["name"], told["revision"]) == ("hooklane-program", "0f3c")
+    program.signalled()
+    assert program.exit_code() == 0
 
 
 def test_a_second_signal_does_not_wait(start: Any) -> None:

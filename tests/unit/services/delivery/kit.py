@@ -12,6 +12,7 @@ from typing import Any
 
 from services.delivery.engine import Arrival, Engine
 from services.delivery.lanes import Lanes
+from services.delivery.memory import Memory
 from services.delivery.outbox import Delivery, Names
 from services.delivery.partition import Partition
 from services.delivery.trail import Trail
@@ -131,7 +132,7 @@ class Worker:
 
     @staticmethod
     def take_over(start: int = 0) -> Partition:
-        return Partition(0, start=start, journal=(), journal_end=0, memory_size=100)
+        return Partition(0, start=start, journal=(), journal_end=0, memory=Memory(100))
 
     async def read(
         self,

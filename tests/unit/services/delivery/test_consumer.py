@@ -15,6 +15,7 @@ from services.delivery import consumer
 from services.delivery.consumer import Consumer
 from services.delivery.engine import Arrival, Engine
 from services.delivery.journal import Journal
+from services.delivery.memory import Memory
 from services.delivery.partition import Partition
 from shared.runtime import Runtime
 
@@ -87,7 +88,7 @@ async def read(kafka: Kafka, taker: Taker) -> None:
     )
     for number in (0, 1):
         reading._partitions[number] = Partition(
-            number, start=0, journal=(), journal_end=0, memory_size=1
+            number, start=0, journal=(), journal_end=0, memory=Memory(1)
         )
     loop = asyncio.create_task(reading._consume())
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.delivery import engine, outbox
+from services.delivery.memory import Memory
 from services.delivery.partition import Commit, JournalEntry, Partition
 from shared.models.deliveries import (
     META_HEADER,
@@ -107,7 +108,7 @@ async def test_a_delivery_that_has_ended_is_not_tried_again(worker: Worker) -> N
 
 async def test_what_the_journal_knows_is_not_sent(worker: Worker) -> None:
     known = [JournalEntry(5, finished("evt_0", offset=0))]
-    worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory_size=100)
+    worker.partition = Partition(0, start=0, journal=known, journal_end=6, memory=Memory(100))
     await worker.read(0)
     assert worker.sender.started == 0
     assert worker.committed() == 1
@@ -322,6 +323,27 @@ async def test_a_partition_that_is_given_up_takes_its_waiting_deliveries_along(
     assert worker.sender.started == CAP
     assert worker.committed() == CAP
     assert worker.engine.open_records == 0
+
+
+async def test_a_partition_that_comes_back_with_its_memory_sends_what_was_given_up_and_no_more(
+    worker: Worker,
+) -> None:
+    for offset in range(CAP + 2):
+        await worker.read(offset)
+    worker.partition.closing = True
+    worker.engine.forget({worker.partition})
+    for _ in range(CAP):
+        worker.sender.answer(answered(200))
+    await worker.settle()
+    worker.partition.revoked = True
+
+    memory, until = worker.partition.remembered()
+    worker.partition = Partition(0, start=0, journal=(), journal_end=until, memory=memory)
+    for offset in range(CAP + 2):
+        await worker.read(offset)
+
+    assert worker.sender.started == CAP + 2
+    assert worker.committed() == CAP
 
 
 async def test_a_result_for_a_revoked_partition_is_somebody_elses_to_record(

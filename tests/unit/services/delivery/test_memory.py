@@ -50,6 +50,28 @@ def test_parking_is_no_news_of_an_attempt_that_is_done() -> None:
     assert not memory.is_new("wh_1", meta(parks=1))
 
 
+def test_what_was_withdrawn_before_it_was_sent_is_new_again() -> None:
+    memory = Memory(10)
+    for record in (meta(), meta(parks=1), meta(attempt=2)):
+        assert memory.is_new("wh_1", record)
+        memory.withdrawn("wh_1", record)
+        assert memory.is_new("wh_1", record)
+        assert not memory.is_new("wh_1", record)
+        memory.parked("wh_1", record)
+
+
+def test_what_was_withdrawn_is_as_far_as_it_was() -> None:
+    """Its earlier attempts were made, and somebody else may have made this one meanwhile."""
+    memory = Memory(10)
+    memory.ended(attempt(attempt=1, final=False))
+    memory.is_new("wh_1", meta(attempt=2))
+    memory.withdrawn("wh_1", meta(attempt=2))
+    assert not memory.is_new("wh_1", meta(attempt=1))
+    memory.ended(attempt(attempt=2, final=True))
+    memory.withdrawn("wh_1", meta(attempt=2))
+    assert not memory.is_new("wh_1", meta(attempt=2))
+
+
 def test_what_is_behind_of_what_was_seen_is_a_repeat() -> None:
     """Fan-out and retry write old records again after a crash."""
     memory = Memory(10)

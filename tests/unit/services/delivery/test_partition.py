@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from services.delivery.memory import Memory
 from services.delivery.partition import (
     Commit,
     JournalEntry,
@@ -22,7 +23,9 @@ MEMORY = 1_000
 
 
 def partition(*journal: JournalEntry, start: int = 0, journal_end: int = 0) -> Partition:
-    return Partition(0, start=start, journal=journal, journal_end=journal_end, memory_size=MEMORY)
+    return Partition(
+        0, start=start, journal=journal, journal_end=journal_end, memory=Memory(MEMORY)
+    )
 
 
 def entry(offset: int, delivery_offset: int, event_id: str = "evt_1") -> JournalEntry:
@@ -102,6 +105,20 @@ def test_of_two_writes_the_journal_begins_with_the_one_that_is_not_finished() ->
     owned.finish(1, 7)
     owned.end_writing(first)
     assert owned.commit_due() == Commit(2, "9")
+
+
+def test_what_is_remembered_goes_up_to_what_was_written() -> None:
+    owned = partition(journal_end=7)
+    owned.open(0)
+    owned.finish(0, 9)
+    owned.memory.ended(entry(9, 0, "evt_9").finished)
+    memory, until = owned.remembered()
+    again = Partition(0, start=1, journal=[entry(10, 1, "evt_10")], journal_end=11, memory=memory)
+
+    assert until == 10
+    assert not again.open(1)
+    for event_id in ("evt_9", "evt_10"):
+        assert not again.memory.is_new("wh_1", meta(event_id))
 
 
 def test_open_records_are_counted() -> None:

@@ -184,6 +184,7 @@ def credentials(made: Cluster) -> Any:
         session_timeout_ms=6_000,
         instance=None,
         handle=handle,
+        joined=lambda: None,
     )
     return app.conf.broker_credentials
 

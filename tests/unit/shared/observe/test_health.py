@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import platform
 import socket
 import threading
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import structlog
 
 from shared.observe import health
 from shared.observe.health import HealthServer, Pulse
+from shared.version import VERSION, about
+
+ABOUT = about("delivery", "0f3c")
 
 
 @pytest.fixture
@@ -21,18 +26,23 @@ def pulse() -> Pulse:
 
 @pytest.fixture
 def server(pulse: Pulse) -> Iterator[HealthServer]:
-    served = HealthServer(pulse, "127.0.0.1", 0)
+    served = HealthServer(pulse, ABOUT, "127.0.0.1", 0)
     served.start()
     yield served
     served.close()
 
 
-def status(server: HealthServer, path: str, method: str = "GET") -> int:
+def answer(server: HealthServer, path: str, method: str = "GET") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request(method, path)
-    found = connection.getresponse().status
+    found = connection.getresponse()
+    body = found.read()
     connection.close()
-    return found
+    return found.status, body
+
+
+def status(server: HealthServer, path: str, method: str = "GET") -> int:
+    return answer(server, path, method)[0]
 
 
 def test_readiness_is_what_the_service_says(server: HealthServer, pulse: Pulse) -> None:
@@ -72,6 +82,15 @@ def test_a_stuck_loop_is_reported_once_for_each_time(
     assert "MainThread" in lines[0]["stacks"]
 
 
+def test_it_says_which_release_this_is(server: HealthServer) -> None:
+    assert msgspec.json.decode(answer(server, "/version")[1]) == {
+        "name": "hooklane-delivery",
+        "version": VERSION,
+        "revision": "0f3c",
+        "python": platform.python_version(),
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "method", "expected"),
     [
@@ -79,6 +98,7 @@ def test_a_stuck_loop_is_reported_once_for_each_time(
         ("/health", "GET", 404),
         ("/health/live/", "GET", 404),
         ("/metrics", "GET", 200),
+        ("/version", "GET", 200),
         ("/metrics", "POST", 501),
     ],
 )
@@ -92,13 +112,13 @@ def test_a_client_that_sends_nothing_holds_nobody_up(server: HealthServer) -> No
 
 
 def test_a_closed_server_gives_its_port_back(pulse: Pulse) -> None:
-    first = HealthServer(pulse, "127.0.0.1", 0)
+    first = HealthServer(pulse, ABOUT, "127.0.0.1", 0)
     first.start()
     port = first.port
     with pytest.raises(OSError, match="in use"):
-        HealthServer(pulse, "127.0.0.1", port)
+        HealthServer(pulse, ABOUT, "127.0.0.1", port)
     first.close()
-    second = HealthServer(pulse, "127.0.0.1", port)
+    second = HealthServer(pulse, ABOUT, "127.0.0.1", port)
     second.start()
     assert status(second, "/health/live") == 200
     second.close()
@@ -108,7 +128,7 @@ def test_a_process_is_as_silent_as_the_loop_that_was_silent_the_longest(
     pulse: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("shared.observe.health.time.monotonic", lambda: now[0])
     for second, loops in ((1.0, ("main", "fetcher")), (8.0, ("main",)), (9.0, ())):
         now[0] = second
         for loop in loops:
