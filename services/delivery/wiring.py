@@ -45,11 +45,6 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     profiles = load_profiles(
         settings.tiers, Path(settings.profiles_dir) if settings.profiles_dir else None
     )
-    egress = EgressPolicy(
-        allow=settings.egress_networks,
-        require_https=settings.require_https,
-        ports=settings.egress_port_set,
-    )
     keyring = Keyring.parse(settings.secret_keys)
     registry = Registry(profiles)
     reader = RegistryReader(
@@ -59,6 +54,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         client_id=client_id,
     )
     publisher = Publisher(cluster=cluster, client_id=client_id)
+    egress = _egress(settings)
     transport = Transport(policy=egress, resolver=AresResolver())
     journal = Journal(
         cluster=cluster,
@@ -109,6 +105,14 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             drain_timeout_s=settings.drain_timeout_ms / 1000,
         )
         await consumer.run()
+
+
+def _egress(settings: Settings) -> EgressPolicy:
+    return EgressPolicy(
+        allow=settings.egress_networks,
+        require_https=settings.require_https,
+        ports=settings.egress_port_set,
+    )
 
 
 def _consumer(cluster: Cluster, settings: Settings, client_id: str) -> AIOKafkaConsumer:

@@ -243,7 +243,7 @@ def test_a_binary_cloud_event_has_its_attributes_in_headers_and_its_data_in_the_
         ("ce_workspaceid", b"ws_2"),
         ("ce_time", b"2026-03-15T10:00:00Z"),
         ("content-type", b"application/vnd.acme+json"),
-        ("traceparent", b"\xff\x00"),  # not one of its attributes, so of no account
+        ("tracestate", b"\xff\x00"),  # not one of its attributes, so of no account
     )
     assert decode_event(b' {"a": 1}\n', headers, AT) == Event(
         id="evt_1",

@@ -39,10 +39,12 @@ from shared.models.endpoints import (
 
 META_EARLIER = DeliveryMeta("evt_1", "qr.scanned", "ws_1", 2, "event", 7, 1_000, 2_000, 1, 3_000)
 META_FORMATTED = msgspec.structs.replace(META_EARLIER, payload_format="cloudevents")
-META = msgspec.structs.replace(META_FORMATTED, failed_ms=1_500, workspace_revision=5)
+META = msgspec.structs.replace(
+    META_FORMATTED, failed_ms=1_500, workspace_revision=5, traceparent="00-1"
+)
 META_GOLDEN = bytes.fromhex(
-    "9da56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
-    "ab636c6f75646576656e7473cd05dc05"
+    "9ea56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
+    "ab636c6f75646576656e7473cd05dc05a430302d31"
 )
 META_FORMATTED_GOLDEN = bytes.fromhex(
     "9ba56576745f31aa71722e7363616e6e6564a477735f3102a56576656e7407cd03e8cd07d001cd0bb8"
