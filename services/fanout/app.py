@@ -17,15 +17,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import faust
 import structlog
 import uvloop
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -66,6 +67,27 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit what is ours; what fails goes with the next commit. Stock Faust ends its thread.
+
+        The offsets stay marked (``BatchConsumer._new_offset``), so nothing is forgotten.
+        """
+        assigned = self.assignment()
+        due = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        self.tp_last_committed_at.update(dict.fromkeys(due, time.monotonic()))
+        try:
+            await self._ensure_consumer().commit(
+                {TopicPartition(tp.topic, tp.partition): offset for tp, offset in due.items()}
+            )
+        except (CommitFailedError, IllegalStateError) as error:
+            _log.info("commit_refused", error=str(error))
+            return False
+        except KafkaError as error:
+            refusals.tell(error)
+            _log.warning("commit_failed", error=repr(error))
+            return False
+        return True
 
     async def ask(self) -> None:
         """Raise what keeps us from the group, if anything; stock Faust never asks."""
