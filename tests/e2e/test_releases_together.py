@@ -7,6 +7,7 @@ A later one's have members, array elements and headers that nobody knows yet.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,7 +88,8 @@ async def test_deliveries_of_other_releases_are_sent_and_retried(
 
 
 def _meta(workspace: Workspace, event_id: str, form: str) -> bytes:
-    meta = DeliveryMeta(event_id, TYPE, workspace.id, 1, "event", 1, 1, 1)
+    now_ms = time.time_ns() // 1_000_000
+    meta = DeliveryMeta(event_id, TYPE, workspace.id, 1, "event", 1, now_ms, now_ms)
     fields: list[object] = msgspec.msgpack.decode(encode_meta(meta))
     forms = {"first": fields[: len(META_V1)], "this": fields, "later": [*fields, {"added": 1}]}
     return msgspec.msgpack.encode(forms[form])
