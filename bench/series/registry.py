@@ -36,7 +36,7 @@ async def grow(rig: Rig, quick: bool) -> Figures:
     audience = await rig.audience("F1", spread(10))
     known = 0
     for name, size in zip(SIZE_NAMES, QUICK_SIZES if quick else SIZES, strict=True):
-        await _write_endpoints(rig, known, size)
+        await write_endpoints(rig, known, size)
         known = size
         await rig.measure(audience, Load(WARM_UP_EVENTS))
         measured = await rig.measure(audience, Load(EVENTS))
@@ -52,7 +52,7 @@ async def grow(rig: Rig, quick: bool) -> Figures:
     return figures
 
 
-async def _write_endpoints(rig: Rig, start: int, stop: int) -> None:
+async def write_endpoints(rig: Rig, start: int, stop: int) -> None:
     """Write the states of the endpoints with these numbers; returns when all are acknowledged."""
     topic = rig.topic("endpoints")
     producer = AIOKafkaProducer(

@@ -28,6 +28,7 @@ from shared.runtime import Runtime
 FETCH_WAIT_MS: Final = 100
 PAUSED_WAIT_MS: Final = 20
 RECORDS_MAX: Final = 200
+NEWS_EVERY_MS: Final = 10_000  # how late new partitions are noticed
 PARTITION_BYTES_MAX: Final = 1024 * 1024  # of a fetch; records are compressed about four times
 COMMIT_EVERY_S: Final = 0.5
 HANDOVER_S: Final = 3.0

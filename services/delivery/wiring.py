@@ -10,7 +10,13 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from services.delivery.consumer import FETCH_WAIT_MS, PARTITION_BYTES_MAX, RECORDS_MAX, Consumer
+from services.delivery.consumer import (
+    FETCH_WAIT_MS,
+    NEWS_EVERY_MS,
+    PARTITION_BYTES_MAX,
+    RECORDS_MAX,
+    Consumer,
+)
 from services.delivery.destination import Destinations
 from services.delivery.engine import Engine
 from services.delivery.journal import Journal
@@ -130,4 +136,5 @@ def _consumer(cluster: Cluster, settings: Settings, client_id: str) -> AIOKafkaC
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=seats.heartbeat_ms(settings.session_timeout_ms),
         rebalance_timeout_ms=30_000,
+        metadata_max_age_ms=NEWS_EVERY_MS,
     )

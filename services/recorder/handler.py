@@ -12,7 +12,9 @@ Counting starts anew for a partition, from nothing, when the offsets have: there
 (a new group, a topic that was deleted and created again, for then Kafka drops the group's offsets),
 or records come that are older than what was read. The first offset is committed before anything is
 counted, so that a crash right after does not start anew a second time. What this gives up is
-counts, never rows; an endpoint is then disabled later than it should be, never wrongly.
+counts, never rows; an endpoint is then disabled later than it should be, never wrongly. The same
+holds for an endpoint that has moved to another partition, since the topic has more of them: its
+count begins anew there, and the old one is forgotten, so that nobody takes it for the present one.
 
 Must not import adapters: they come in as ports.
 """
@@ -33,6 +35,7 @@ from services.recorder.book import ENDPOINTS_MAX, Book
 from services.recorder.counting import Statistics
 from services.recorder.patience import patiently
 from services.recorder.reading import Unreadable, read
+from shared.kafka.partitioner import partition_for
 from shared.models.attempts import Attempt
 from shared.models.operational import Announcement
 from shared.observe.traces import OFF, Span, Tracer
@@ -95,6 +98,9 @@ class Healths(Protocol):
     async def restart(self, partition: int) -> None:
         """Forget a partition's counts."""
 
+    async def forget(self, partition: int, endpoint_ids: Collection[str]) -> None:
+        """Forget these endpoints' counts, where they were made on this partition."""
+
     async def profiles(self, endpoint_ids: Collection[str]) -> dict[str, str]:
         """Return the name of each endpoint's profile."""
 
@@ -110,6 +116,9 @@ class Group(Protocol):
 
     def assigned(self) -> Collection[TopicPartition]:
         """Return the partitions that are ours."""
+
+    def partition_count(self, topic: str) -> int | None:
+        """Return how many partitions a topic has, if it is known."""
 
 
 class Recorder:
@@ -265,20 +274,36 @@ class Recorder:
                 return None
             book = Book(tp.partition, first_offset, endpoints_max=self._endpoints_max)
         elif book is None:
-            book = await self._load(tp.partition, first_offset)
+            book = await self._load(tp, first_offset)
         self._books[tp] = book
         return book
 
-    async def _load(self, partition: int, first_offset: int) -> Book:
+    async def _load(self, tp: TopicPartition, first_offset: int) -> Book:
         stored = await patiently(
             lambda: self._healths.of_partition(
-                partition, from_offset=first_offset, limit=self._endpoints_max + 1
+                tp.partition, from_offset=first_offset, limit=self._endpoints_max + 1
             )
         )
         complete = len(stored) <= self._endpoints_max
+        moved = self._moved(tp, stored)
+        if moved:
+            _log.info("counts_forgotten", partition=tp.partition, endpoints=len(moved))
+            await patiently(lambda: self._healths.forget(tp.partition, moved))
         return Book(
-            partition, first_offset, stored, complete=complete, endpoints_max=self._endpoints_max
+            tp.partition,
+            first_offset,
+            [one for one in stored if one.endpoint_id not in moved],
+            complete=complete,
+            endpoints_max=self._endpoints_max,
         )
+
+    def _moved(self, tp: TopicPartition, stored: Iterable[EndpointHealth]) -> set[str]:
+        """Return the endpoints whose attempts are in another partition by now."""
+        count = self._group.partition_count(tp.topic)
+        if count is None or count <= tp.partition:  # it is not known yet how many there are
+            return set()
+        ids = (one.endpoint_id for one in stored)
+        return {name for name in ids if partition_for(name.encode(), count) != tp.partition}
 
     async def _rules_of(self, endpoint_ids: Collection[str]) -> dict[str, Rule]:
         """Return each endpoint's rule; one that does not exist (any more) has none."""

@@ -1,27 +1,33 @@
 """Creating and verifying topics from the table in ``shared.topics``.
 
 ``python -m shared.kafka.admin`` does it for the environment's cluster and prints one line a topic;
-it exits with 1 when an existing topic contradicts the table (fewer partitions cannot be mended
-without breaking the ownership of lanes, so it is never done silently).
+it exits with 1 when an existing topic contradicts the table: another number of partitions moves
+lanes, so that is never done in passing. ``python -m shared.kafka.admin grow --partitions 24`` does
+it, at a moment when it is safe (``growing``).
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.config import Settings, load
 from shared.kafka.cluster import Cluster
+from shared.kafka.growing import grow
+from shared.kafka.leaders import led
 from shared.kafka.names import topic_name
 from shared.models.errors import HooklaneError
 from shared.topics import Topic, table
 
-LEADERS_WITHIN_S: Final = 60.0
+FINISHED_WITHIN_S: Final = 300.0
 COPIES_THAT_SURVIVE: Final = 3  # with so many, writing goes on while one broker is away
 
 
@@ -51,6 +57,13 @@ async def create_topics(settings: Settings) -> list[str]:
 def partitions_of(settings: Settings, topic: Topic) -> int:
     """Return how many partitions ``topic`` has in this deployment."""
     return topic.partitions or max(1, settings.partitions // topic.partitions_share)
+
+
+def counts_of(settings: Settings) -> dict[str, int]:
+    """Return how many partitions each topic has in this deployment, by its real name."""
+    return {
+        topic_name(settings, row): partitions_of(settings, row) for row in table(settings.tiers)
+    }
 
 
 def configs_of(settings: Settings, topic: Topic) -> dict[str, str]:
@@ -90,40 +103,62 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
 
 
 async def _verify(admin: AIOKafkaAdminClient, settings: Settings, rows: dict[str, Topic]) -> None:
-    descriptions = await _led(admin, list(rows))
-    for description in descriptions:
-        name = description["topic"]
-        found, wanted = len(description["partitions"]), partitions_of(settings, rows[name])
+    for name, found in (await led(admin, rows)).items():
+        wanted = partitions_of(settings, rows[name])
         if found != wanted:
             raise TopicMismatchError(
                 f"topic {name!r} has {found} partitions, the table wants {wanted}: "
-                "set HOOKLANE_PARTITIONS to what exists, or use another HOOKLANE_TOPIC_PREFIX"
+                "set HOOKLANE_PARTITIONS to what exists, or use another HOOKLANE_TOPIC_PREFIX; "
+                "for more partitions, see docs/operations.md, Topics"
             )
 
 
-async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[str, Any]]:
-    """Return the topics' descriptions once every partition has a leader."""
-    async with asyncio.timeout(LEADERS_WITHIN_S):
-        while True:
-            descriptions: list[dict[str, Any]] = await admin.describe_topics(names)
-            partitions = [partition for found in descriptions for partition in found["partitions"]]
-            if all(found["partitions"] for found in descriptions) and all(
-                partition["leader"] >= 0 for partition in partitions
-            ):
-                return descriptions
-            await asyncio.sleep(0.1)
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    root = argparse.ArgumentParser(
+        prog="python -m shared.kafka.admin",
+        description="Creates what topics are missing, and verifies the others",
+    )
+    growing = root.add_subparsers(dest="command").add_parser(
+        "grow", help="add partitions, once gateway, fanout and retry are stopped"
+    )
+    growing.add_argument(
+        "--partitions", type=int, required=True, help="as HOOKLANE_PARTITIONS is to be"
+    )
+    growing.add_argument(
+        "--within-s",
+        type=float,
+        default=FINISHED_WITHIN_S,
+        help="how long delivery and recorder may take to finish (default %(default)g)",
+    )
+    return root
 
 
-def main() -> None:
-    """Create and verify the topics of the environment's cluster."""
+async def run(settings: Settings, given: argparse.Namespace) -> None:
+    """Do what was asked for, and say what was done; raises HooklaneError and what Kafka raises."""
+    if given.command == "grow":
+        grown = msgspec.structs.replace(settings, partitions=given.partitions)
+        await grow(grown, counts_of(grown), within_s=given.within_s, say=_say)
+        return
+    for name in await create_topics(settings):
+        _say(f"created {name}")
+    _say("topics are as the table wants them")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Create and verify the topics of the environment's cluster, or let them grow."""
+    given = parser().parse_args(arguments)
     try:
-        created = asyncio.run(create_topics(load(os.environ)))
+        asyncio.run(run(load(os.environ), given))
     except HooklaneError as error:
         sys.exit(str(error))
     except (KafkaError, TimeoutError) as error:
         sys.exit(f"Kafka does not answer, see HOOKLANE_KAFKA_BOOTSTRAP: {error!r}")
-    sys.stdout.writelines(f"created {name}\n" for name in created)
-    sys.stdout.write("topics are as the table wants them\n")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -177,6 +177,11 @@ class GroupMember:
         """Return the partitions that are ours."""
         return frozenset(() if self._consumer is None else self._consumer.assignment())
 
+    def partition_count(self, topic: str) -> int | None:
+        """Return how many partitions a topic of ours has, None when that is not known."""
+        known = None if self._consumer is None else self._consumer.partitions_for_topic(topic)
+        return None if known is None else len(known)
+
     def end_offset(self, partition: TopicPartition) -> int | None:
         """Return the partition's end as of the last fetch, None when nothing was fetched yet."""
         if self._consumer is None or partition not in self.assigned():

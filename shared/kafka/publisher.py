@@ -43,6 +43,7 @@ BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 STOP_WITHIN_S: Final = 5.0
 REQUEST_TIMEOUT_MS: Final = 10_000
+COUNTS_AGE_MS: Final = 30_000  # how late it is noticed that a topic has more partitions
 
 _REFUSALS: Final = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -82,7 +83,6 @@ class Publisher:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
-        self._partition_counts: dict[str, int] = {}
         self._spread = count()
 
     async def start(self) -> None:
@@ -148,28 +148,25 @@ class Publisher:
                 positions[index] = Position(partition, base + step if base >= 0 else -1)
         return await self._after(producer, failures)
 
-    async def _partition_count(self, producer: AIOKafkaProducer, topic: str) -> int:
-        """Return how many partitions ``topic`` has; raises KafkaError while nobody knows."""
-        known = self._partition_counts.get(topic)
-        if known is None:
-            known = len(await producer.partitions_for(topic))
-            self._partition_counts[topic] = known
-        return known
-
     async def _grouped(
         self, producer: AIOKafkaProducer, records: Sequence[Record], waiting: Iterable[int]
     ) -> dict[tuple[str, int], list[int]]:
         """Return the indices of the waiting records by topic and partition, order kept."""
         groups: dict[tuple[str, int], list[int]] = {}
+        counts: dict[str, int] = {}
         for index in waiting:
             record = records[index]
+            count = counts.get(record.topic)
+            if count is None:
+                count = counts[record.topic] = len(await producer.partitions_for(record.topic))
             partition = record.partition
             if partition is None:
-                partitions = await self._partition_count(producer, record.topic)
                 if record.key is None:
-                    partition = next(self._spread) % partitions
+                    partition = next(self._spread) % count
                 else:
-                    partition = partition_for(record.key, partitions)
+                    partition = partition_for(record.key, count)
+            elif partition >= count:
+                counts[record.topic] = await _count_with(producer, record.topic, partition)
             groups.setdefault((record.topic, partition), []).append(index)
         return groups
 
@@ -198,6 +195,7 @@ class Publisher:
             linger_ms=0,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             retry_backoff_ms=50,
+            metadata_max_age_ms=COUNTS_AGE_MS,
         )
         try:
             await producer.start()
@@ -223,12 +221,23 @@ class Publisher:
         spoilt = any(not isinstance(error, UnknownTopicOrPartitionError) for error in failures)
         if spoilt and self._producer is producer:  # else another call sees to it
             self._producer = None
-            self._partition_counts.clear()
             await _stopped(producer)
         for error in failures:
             if isinstance(error, _REFUSALS):
                 raise RecordRefusedError(f"Kafka refuses a record for good: {error!r}") from error
         return failures[0] if failures else None
+
+
+async def _count_with(producer: AIOKafkaProducer, topic: str, partition: int) -> int:
+    """Return how many partitions a topic has, asked anew: one is named that was not known.
+
+    Raises UnknownTopicOrPartitionError while Kafka does not know it either.
+    """
+    await producer.client.force_metadata_update()
+    count = len(await producer.partitions_for(topic))
+    if partition >= count:
+        raise UnknownTopicOrPartitionError(f"{topic} has {count} partitions, and no {partition}")
+    return count
 
 
 async def _handed_over(

@@ -216,14 +216,19 @@ class Hooklane:
 
 
 @asynccontextmanager
-async def open_hooklane(more: Mapping[str, str] | None = None) -> AsyncIterator[Hooklane]:
-    """Run a stack, with ``more`` settings, for the block's length; its state is removed then."""
+async def open_hooklane(
+    more: Mapping[str, str] | None = None, *, counts: Mapping[str, int] | None = None
+) -> AsyncIterator[Hooklane]:
+    """Run a stack for the block's length; its state is removed then.
+
+    ``more`` settings may be given, and of which service there are to be how many, if not one.
+    """
     # Not tmp_path_factory: it keeps the last three runs, and one is several hundred MB.
     folder = Path(tempfile.mkdtemp(prefix="hooklane-e2e-"))
     async with AsyncExitStack() as closing:
         closing.callback(shutil.rmtree, folder)
         notices: list[str] = []
-        stack = Stack(_options(folder, more or {}), say=notices.append)
+        stack = Stack(_options(folder, more or {}, counts or {}), say=notices.append)
         closing.push_async_callback(stack.stop)
         await stack.start()
         parts = await closing.enter_async_context(open_parts(load(stack.env)))
@@ -239,7 +244,7 @@ async def open_hooklane(more: Mapping[str, str] | None = None) -> AsyncIterator[
         assert not notices, notices  # whatever the tests sent, no process may have ended
 
 
-def _options(folder: Path, more: Mapping[str, str]) -> Options:
+def _options(folder: Path, more: Mapping[str, str], counts: Mapping[str, int]) -> Options:
     state_dir, profiles_dir = folder / "state", folder / "profiles"
     state_dir.mkdir()
     profiles_dir.mkdir()
@@ -252,7 +257,12 @@ def _options(folder: Path, more: Mapping[str, str]) -> Options:
         **more,
     }
     return Options(
-        state_dir=state_dir, gateway_port=0, kafka_port=0, mongo_port=0, settings=settings
+        state_dir=state_dir,
+        gateway_port=0,
+        kafka_port=0,
+        mongo_port=0,
+        counts=counts,
+        settings=settings,
     )
 
 

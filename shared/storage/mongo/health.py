@@ -32,7 +32,7 @@ HEALTHY_KEPT_S: Final = ATTEMPTS.retention_ms // 1000 + 86_400
 INDEXES: Final = (
     Index(
         collection=HEALTH,
-        keys=(("partition", ASCENDING),),  # an endpoint's never changes: written once
+        keys=(("partition", ASCENDING),),  # an endpoint's changes only where the topic grows
         serves="of_partition: a recorder takes a partition over",
     ),
     Index(
@@ -98,6 +98,13 @@ class HealthStore:
         """Forget everything about a partition whose records are counted anew; raises Outage."""
         with outages():
             await self._collection.delete_many({"partition": partition})
+
+    async def forget(self, partition: int, endpoint_ids: Collection[str]) -> None:
+        """Forget these endpoints' counts where they are of this partition; raises Outage."""
+        with outages():
+            await self._collection.delete_many(
+                {"_id": {"$in": list(endpoint_ids)}, "partition": partition}
+            )
 
     async def profiles(self, endpoint_ids: Collection[str]) -> dict[str, str]:
         """Return the profile's name of each of these endpoints that exists; raises Outage."""

@@ -88,6 +88,9 @@ async def test_the_command_fails_with_one_line(settings: Settings) -> None:
     code, _, error = await _command(settings, HOOKLANE_PARTITIONS="5")
     assert (code, error.count("\n")) == (1, 1)
     assert "the table wants 5" in error
+    code, _, error = await _command(settings, "grow", "--partitions", "3")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "has 4 partitions, not 3: Kafka can add partitions" in error
     code, _, error = await _command(settings, HOOKLANE_PARTITIONS="none")
     assert (code, error.count("\n")) == (1, 1)
     code, _, error = await _command(settings, HOOKLANE_KAFKA_BOOTSTRAP="127.0.0.1:1")
@@ -95,12 +98,13 @@ async def test_the_command_fails_with_one_line(settings: Settings) -> None:
     assert error.splitlines()[-1].startswith("Kafka does not answer, see HOOKLANE_KAFKA_BOOTSTRAP")
 
 
-async def _command(settings: Settings, **environ: str) -> tuple[int, str, str]:
+async def _command(settings: Settings, *arguments: str, **environ: str) -> tuple[int, str, str]:
     """Run it as a job would; returns its exit code, first line and errors."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "shared.kafka.admin",
+        *arguments,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

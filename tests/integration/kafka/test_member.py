@@ -121,6 +121,8 @@ async def test_only_the_partitions_that_are_asked_for_are_read(world: World) -> 
         await world.produce(b"a", partition=0)
         await world.produce(b"b", partition=1)
         assert await member.poll(timeout_ms=300, records_max=9, partitions=()) == {}
+        assert member.partition_count(world.topic) == PARTITIONS
+        assert member.partition_count("another") is None
 
         async def second() -> Fetched:
             return await member.poll(timeout_ms=100, records_max=9, partitions=[world.tps[1]])

@@ -7,7 +7,7 @@ import random
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import NewTopic
+from aiokafka.admin import NewPartitions, NewTopic
 
 from shared.config import Settings
 from shared.kafka import publisher as publishing_module
@@ -79,6 +79,23 @@ async def test_a_partition_that_is_named_is_used_and_keyless_records_are_spread(
         spread = await publisher.publish([Record(topic, None, b"x")] * 8)
     assert {position.partition for position in named} == {3}
     assert sorted(position.partition for position in spread) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+async def test_a_partition_that_was_added_meanwhile_is_found_and_gets_its_keys(
+    kafka_server: KafkaServer,
+) -> None:
+    topic = await make_topic(kafka_server.cluster)
+    keys = [b"key-%d" % number for number in range(20)]
+    async with publishing(kafka_server.cluster) as publisher:
+        await publisher.publish([Record(topic, key, b"") for key in keys])
+        early = asyncio.create_task(publisher.publish([Record(topic, b"key", b"", partition=1)]))
+        await asyncio.wait({early}, timeout=0.1)
+        assert not early.done()
+        async with admin(kafka_server.cluster) as client:
+            await client.create_partitions({topic: NewPartitions(2)})
+        assert await early == [Position(1, 0)]
+        positions = await publisher.publish([Record(topic, key, b"") for key in keys])
+    assert [position.partition for position in positions] == [partition_for(key, 2) for key in keys]
 
 
 async def test_calls_at_the_same_time_do_not_mix_up_their_positions(

@@ -96,3 +96,13 @@ async def test_the_profile_of_an_endpoint_is_known_while_it_exists(
     await mongo.collection(ENDPOINTS).insert_one({"_id": "wh_1", "profile": "qr3", "url": "x"})
 
     assert await healths.profiles({"wh_1", "wh_2"}) == {"wh_1": "qr3"}
+
+
+async def test_an_endpoint_is_forgotten_where_it_was_counted(healths: HealthStore) -> None:
+    gone, moved = of(1, 1), of(1, 1, name="wh_2", partition=4)
+    other = of(1, 1, name="wh_3")
+    await healths.save([gone, moved, other])
+    await healths.forget(3, ["wh_1", "wh_2"])
+
+    found = await healths.of_endpoints(["wh_1", "wh_2", "wh_3"])
+    assert sorted(found, key=lambda one: one.endpoint_id) == [moved, other]

@@ -92,6 +92,7 @@ class Store:
         self.calls_left: int | None = None
         self.away = 0
         self.ours = True
+        self.count: int | None = None  # of the topic's partitions
         self.ledger = Ledger(self._quietly)
 
     async def insert(self, records: Sequence[Logged]) -> Stored:
@@ -131,6 +132,13 @@ class Store:
         self.healths = {k: v for k, v in self.healths.items() if v.partition != partition}
         self._after()
 
+    async def forget(self, partition: int, endpoint_ids: Collection[str]) -> None:
+        self._before("forget")
+        for name in endpoint_ids:
+            if name in self.healths and self.healths[name].partition == partition:
+                del self.healths[name]
+        self._after()
+
     async def profiles(self, endpoint_ids: Collection[str]) -> dict[str, str]:
         self._before("profiles")
         return {name: self.profile_of[name] for name in endpoint_ids if name in self.profile_of}
@@ -163,6 +171,10 @@ class Store:
 
     def assigned(self) -> Collection[TopicPartition]:
         return (PARTITION,)
+
+    def partition_count(self, topic: str) -> int | None:
+        assert topic == PARTITION.topic
+        return self.count
 
     def _before(self, call: str) -> None:
         self._quietly()

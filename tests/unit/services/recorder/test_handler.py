@@ -18,6 +18,7 @@ from services.recorder.book import ENDPOINTS_MAX
 from services.recorder.counting import Statistics
 from services.recorder.handler import Recorder
 from services.recorder.reading import read
+from shared.kafka.partitioner import partition_for
 from shared.models.attempts import Attempt, encode_attempt
 from shared.observe.traces import OFF, Context, Span, Tracer
 from shared.policy.health import HEALTHY, EndpointHealth, Health, Rule, judge
@@ -33,6 +34,7 @@ from tests.unit.services.recorder.kit import (
 from tests.unit.services.recorder.ledger import check
 
 RULES = {"three": Rule(failures_max=3)}
+NAMES = [f"wh_{number}" for number in range(100)]
 
 
 def recorder_of(
@@ -367,6 +369,40 @@ def test_reading_again_from_any_earlier_offset_leads_to_the_same_counts(
     assert store.announced.keys() == announced
     counted = {name: one.health for name, one in store.healths.items() if one.health.failures}
     assert counted == failing
+
+
+async def test_the_count_of_an_endpoint_that_has_moved_is_forgotten_where_it_was_made() -> None:
+    """Nothing comes here any more that could end it, and people would be shown it for ever."""
+    count = 8
+    stays, moves = (
+        next(name for name in NAMES if (partition_for(name.encode(), count) == 0) is here)
+        for here in (True, False)
+    )
+    store = store_of(stays, moves)
+    store.committed_offsets[PARTITION] = 0
+    recorder = recorder_of(store)
+    for offset, name in enumerate((stays, moves)):
+        failed = attempt("failed", endpoint_id=name)
+        await recorder.handle({PARTITION: [record(offset, encode_attempt(failed))]})
+    assert store.healths.keys() == {stays, moves}
+    store.count = count
+    recorder.release()  # the group has changed, as the topic has more partitions
+    again = attempt("failed", endpoint_id=stays, event_id="evt_2")
+    await recorder.handle({PARTITION: [record(2, encode_attempt(again))]})
+
+    assert {name: one.health.failures for name, one in store.healths.items()} == {stays: 2}
+
+
+async def test_nothing_is_forgotten_while_it_is_not_known_how_many_partitions_there_are() -> None:
+    other = TopicPartition(PARTITION.topic, 5)
+    store = store_of("wh_1")
+    store.committed_offsets[other] = 0
+    for offset, store.count in enumerate((None, 4)):
+        failed = attempt("failed", event_id=f"evt_{offset}")
+        batch = {other: [record(offset, encode_attempt(failed), other)]}
+        await recorder_of(store).handle(batch)
+
+    assert store.healths["wh_1"].health.failures == 2
 
 
 async def test_the_log_is_as_far_behind_as_the_batch_at_hand_is_old() -> None:
