@@ -33,6 +33,7 @@ BEYOND_SCHEMA: Final = {
     "example": "its size as JSON",
     r"role|scopes(\[\d+\])?": "one of both",
     "expires_at": "a time to come",
+    "webhook_id": "named where to_webhook_id is",
     "bucket": "how many of them a window may have, and how long minutes are kept",
     r"data(\..*)?|data_base64": "JSON that JavaScript can hold; one of both",
     "id|source|specversion|datacontenttype": "what CloudEvents and headers allow",
