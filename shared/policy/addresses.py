@@ -21,7 +21,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+)
 from typing import Final, Literal
 
 import idna
@@ -94,6 +101,18 @@ def parse_url(url: str, policy: EgressPolicy) -> Target:
         origin=f"{scheme}://{shown}:{port}",
         literal=literal,
     )
+
+
+def never_reached() -> dict[IPNetwork, list[IPNetwork]]:
+    """Return, for each network of public addresses, the blocks in it that are none.
+
+    What a firewall in front of the workers can hold besides; forms that carry an IPv4 address in
+    them are only known to ``blocked``.
+    """
+    v4: list[IPNetwork] = list(collapse_addresses(network for network, _ in _V4_RANGES))
+    inside = (network for network, _ in _V6_RANGES if network.subnet_of(_V6_GLOBAL_UNICAST))
+    v6: list[IPNetwork] = list(collapse_addresses(inside))
+    return {IPv4Network("0.0.0.0/0"): v4, _V6_GLOBAL_UNICAST: v6}
 
 
 def blocked(address: IPAddress, policy: EgressPolicy) -> str | None:

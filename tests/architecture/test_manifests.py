@@ -98,7 +98,7 @@ def test_compose_gives_a_service_settings_that_it_accepts(service: str) -> None:
     assert settings.secret_keys == SECRET_KEYS
 
 
-@pytest.mark.parametrize("overlay", ["dev"])
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
 def test_kubernetes_gives_services_settings_that_they_accept(overlay: str) -> None:
     base = _literals("deploy/base/kustomization.yaml")
     settings = load({**base, **_literals(f"deploy/overlays/{overlay}/kustomization.yaml")})
@@ -144,8 +144,8 @@ def test_no_variable_of_the_cluster_is_taken_for_a_setting(workload: Workload) -
 def test_a_pod_says_what_it_needs_and_where_it_ends(workload: Workload) -> None:
     resources = workload.container["resources"]
 
-    assert set(resources["requests"]) == {"cpu", "memory"}
-    assert "memory" in resources["limits"]
+    assert set(resources["requests"]) == {"cpu", "memory", "ephemeral-storage"}
+    assert set(resources["limits"]) == {"memory", "ephemeral-storage"}
 
 
 @pytest.mark.parametrize(

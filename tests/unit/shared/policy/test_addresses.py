@@ -11,6 +11,7 @@ from shared.policy.addresses import (
     Target,
     UrlRefused,
     blocked,
+    never_reached,
     parse_url,
 )
 
@@ -416,3 +417,18 @@ def test_no_carrier_reaches_a_blocked_ipv4_address(inner: IPv4Address) -> None:
     for number in carriers:
         carried = blocked(IPv6Address(number), everything)
         assert (carried is None) == (blocked(inner, PRODUCTION) is None)
+
+
+@given(st.ip_addresses())
+def test_a_firewall_that_holds_the_blocks_stops_what_is_never_dialled(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    """All but the IPv6 addresses that have an IPv4 address hidden in them."""
+    let_through = any(
+        address in public and not any(address in block for block in blocks)
+        for public, blocks in never_reached().items()
+    )
+
+    assert let_through or blocked(address, PRODUCTION) is not None
+    if isinstance(address, IPv4Address):
+        assert let_through == (blocked(address, PRODUCTION) is None)
