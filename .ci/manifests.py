@@ -1,14 +1,12 @@
-"""Whether the Compose file and the Kubernetes manifests are valid documents of their kind.
+"""Whether the Kubernetes manifests are valid documents of their kind.
 
-The Compose file is read by an implementation of the Compose specification, each Kubernetes document
-is validated strictly against the API's schema: a misspelt field is an error in both. The overlays
-are rendered first where ``kubectl`` is at hand; without it their references are checked by hand.
+Each document is validated strictly against the API's schema: a misspelt field is an error. The
+overlays are rendered first where ``kubectl`` is at hand; without it their references are checked.
 Prints one line for each document and exits with 1 when one is not valid.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
-from compose_spec import PyCompose
 
 ROOT = Path(__file__).resolve().parents[1]
 KUBERNETES = "1.34"
@@ -28,16 +25,6 @@ KUBERNETES = "1.34"
 def documents(text: str) -> Iterator[Any]:
     """Yield the documents of a YAML text."""
     return (document for document in yaml.safe_load_all(text) if document is not None)
-
-
-def compose(path: Path) -> None:
-    """Check a Compose file; raises ValueError with the reason."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))  # resolves anchors and merge keys
-    try:
-        names = PyCompose.from_json(json.dumps(content)).service_names()
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-    print(f"ok  {path.relative_to(ROOT)}: {', '.join(sorted(names))}")
 
 
 def kubernetes(name: object, text: str) -> None:
@@ -77,7 +64,6 @@ def main() -> int:
 
 
 def _checks() -> Iterator[Callable[[], None]]:
-    yield partial(compose, ROOT / "docker-compose.yml")
     for folder in [ROOT / "deploy/base", *sorted((ROOT / "deploy/overlays").iterdir())]:
         yield partial(kustomization, folder)
         for path in sorted(folder.glob("*.yaml")):
