@@ -191,6 +191,10 @@ def test_what_is_published_is_published_to_this_machine_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
+def test_what_is_mounted_is_in_the_repository() -> None:
+    assert [path for _, path in _mounts() if not (ROOT / path).exists()] == []
+
+
 def test_the_demo_receiver_is_where_the_guide_sends_webhooks_to() -> None:
     guide = _text("deploy/README.md")
     (network,) = COMPOSE["networks"]["receivers"]["ipam"]["config"]
