@@ -84,12 +84,19 @@ def write(service: str, folder: Path) -> str:
     return f"{path}: {len(names)} packages"
 
 
+def _version() -> str:
+    """Return the version of the code, which is named in one place only."""
+    text = (ROOT / "shared/version.py").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^VERSION = "(.+)"$', text, re.MULTILINE)
+    return str(version)
+
+
 def _described(service: str) -> str:
     """Return a project file for the component that the document is about: the image's program."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     fields = {
         "name": f"hooklane-{service}",
-        "version": project["version"],
+        "version": _version(),
         "description": f"Hooklane, webhook delivery on Kafka: {service}",
         "license": project["license"],
     }
