@@ -26,7 +26,7 @@ find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test run test test-secure test-all lint type bench fuzz-api
-.PHONY: requirements clean reset
+.PHONY: sbom requirements clean reset
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ fuzz-api: setup-test ## Try the whole API with Schemathesis for 20 minutes (FUZZ
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) exec $(BIN)/python -m pytest -s \
 	  tests/integration/gateway/test_fuzz.py
 
+sbom: .cache/ci/tools.stamp ## Write what is inside each image (CycloneDX) into dist/sbom
+	@exec .cache/ci/bin/python .ci/sbom.py dist/sbom
+
 requirements: setup ## Lock the dependencies of pyproject.toml (UPGRADE=1: to newer versions)
 	$(LOCK) $(UPGRADED) pyproject.toml --all-extras --group local --group test -o requirements/test.txt
 	$(LOCK) $(AS_TESTED) pyproject.toml --all-extras --group local -o requirements/run.txt
@@ -88,6 +91,11 @@ reset: ## Forget the state of the local stack: its events, endpoints and log
 	@$(call install,test)
 	@$(BIN)/python -m deploy.local.prepare archive
 	@touch .venv/run.stamp $@
+
+.cache/ci/tools.stamp: .ci/requirements.txt
+	@$(find_python) -m venv --clear .cache/ci
+	@.cache/ci/bin/pip install --quiet --no-compile --require-hashes -r $<
+	@touch $@
 
 install = python=$(find_python); \
 	test -n "$$python" || { \

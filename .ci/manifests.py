@@ -1,7 +1,6 @@
-"""Whether the Compose file and the Kubernetes manifests are valid documents of their kind.
+"""Whether the Kubernetes manifests are valid documents of their kind.
 
-The Compose file is read by an implementation of the Compose specification. Of the Kubernetes
-manifests every overlay is built, and the base with each component alone; each document that comes
+Every overlay is built, and the base with each component alone; each document that comes
 out is validated strictly (a misspelt field is an error): Kubernetes' own kinds against the schemas
 of its three newest minor versions, the others against their own definitions. Then kube-score judges
 the overlay for production. First of all each check has to refuse a document that is broken.
@@ -24,7 +23,6 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
-from compose_spec import PyCompose
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -54,16 +52,6 @@ BROKEN_KINDS = {
 def documents(text: str) -> Iterator[Any]:
     """Yield the documents of a YAML text."""
     return (document for document in yaml.safe_load_all(text) if document is not None)
-
-
-def compose(path: Path) -> None:
-    """Check a Compose file; raises ValueError with the reason."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))  # resolves anchors and merge keys
-    try:
-        names = PyCompose.from_json(json.dumps(content)).service_names()
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-    print(f"ok  {path.relative_to(ROOT)}: {', '.join(sorted(names))}")
 
 
 def kubernetes(name: object, text: str) -> None:
@@ -208,7 +196,6 @@ def main() -> int:
 
 def _checks() -> Iterator[Callable[[], None]]:
     deploy = ROOT / "deploy"
-    yield partial(compose, ROOT / "docker-compose.yml")
     yield refuse_what_is_broken
     for folder in [deploy / "base", *sorted((deploy / "overlays").iterdir())]:
         yield partial(overlay, folder)

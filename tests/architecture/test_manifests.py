@@ -1,4 +1,4 @@
-"""Compose file, Kubernetes manifests and Dockerfile against the code that they run.
+"""Kubernetes manifests against the code that they run; ``test_compose`` does it for Compose.
 
 That they are valid documents of their kind is checked by ``.ci/manifests.py`` with the schemas;
 here is what no schema knows: settings that exist, time to drain, probes of paths that are served,
@@ -7,23 +7,20 @@ least privilege, and an image for each service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
 
-from deploy.local.jars import COORDINATES
 from deploy.local.services import NAMES
-from shared.config import PREFIX, Settings, load
+from shared.config import Settings, load
 from shared.runtime import CLOSE_WITHIN_S
 from tests.architecture.repository import ROOT
 
 BASE: Final = ROOT / "deploy/base"
-COMPOSE: Final[Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 STOP_S: Final = Settings().drain_timeout_ms / 1000 + CLOSE_WITHIN_S
 HEALTH_PORT: Final = 8081
-SECRET_KEYS: Final = "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
 class Workload(NamedTuple):
@@ -58,44 +55,12 @@ def _literals(path: str) -> dict[str, str]:
     return dict(literal.split("=", 1) for literal in generator["literals"])
 
 
-def _interpolated(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a compose service's settings with the variables that a person would give."""
-    given = {"HOOKLANE_SECRET_KEYS": SECRET_KEYS, "HOOKLANE_JWT_SECRET": "a secret of some length"}
-    return {
-        name: given.get(name, value.partition(":-")[2].removesuffix("}"))
-        if value.startswith("${")
-        else value
-        for name, value in environment.items()
-        if name.startswith(PREFIX)
-    }
-
-
 WORKLOADS: Final = tuple(_workloads())
 each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
-each_service = pytest.mark.parametrize("service", NAMES)
 
 
 def test_kubernetes_runs_every_service_and_the_topics_job() -> None:
     assert {workload.name for workload in WORKLOADS} == {*NAMES, "topics"}
-
-
-def test_compose_runs_every_service_with_its_servers_and_the_topics_job() -> None:
-    assert set(COMPOSE["services"]) == {*NAMES, "kafka", "mongo", "topics"}
-
-
-def test_compose_runs_the_kafka_that_the_tests_run() -> None:
-    version = COMPOSE["services"]["kafka"]["image"].partition(":")[2]
-
-    assert f"org.apache.kafka:kafka_2.13:{version}" in COORDINATES
-
-
-@each_service
-def test_compose_gives_a_service_settings_that_it_accepts(service: str) -> None:
-    settings = load(_interpolated(COMPOSE["services"][service]["environment"]))
-
-    assert settings.health_port == HEALTH_PORT
-    assert settings.health_host == "0.0.0.0"
-    assert settings.secret_keys == SECRET_KEYS
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
@@ -105,21 +70,6 @@ def test_kubernetes_gives_services_settings_that_they_accept(overlay: str) -> No
 
     assert settings.health_port == HEALTH_PORT
     assert settings.kafka_bootstrap != Settings().kafka_bootstrap
-
-
-@each_service
-def test_a_service_in_compose_may_take_its_time_to_drain(service: str) -> None:
-    grace = COMPOSE["services"][service]["stop_grace_period"]
-
-    assert float(grace.removesuffix("s")) > STOP_S
-
-
-@each_service
-def test_compose_waits_for_topics_and_asks_whether_a_service_is_ready(service: str) -> None:
-    described = COMPOSE["services"][service]
-
-    assert described["depends_on"]["topics"]["condition"] == "service_completed_successfully"
-    assert f":{HEALTH_PORT}/health/ready" in described["healthcheck"]["test"][-1]
 
 
 @each_workload

@@ -23,7 +23,10 @@ LINE_LENGTH_MAX: Final = 100
 FUNCTION_LINES_MAX: Final = 70
 FILE_LINES_MAX: Final = 500
 
-GENERATED: Final = (".lock", "package-lock.json", ".txt", "LICENSE", "grafana/hooklane.json")
+GENERATED: Final = (
+    *(".lock", "go.sum", "package-lock.json", ".txt"),
+    *("LICENSE", "grafana/hooklane.json"),
+)
 """Ends of the names of files that no person lays out."""
 
 LOCKS: Final = (".lock", "package-lock.json", "requirements.txt", ".npmrc", "Dockerfile")
@@ -37,6 +40,7 @@ EDGES: Final = {
     "services/retry/wiring.py": "hands the clock to the planner",
     "shared/kafka/acls.py": "a command: reads its own environment",
     "shared/kafka/admin.py": "a command: reads its own environment",
+    "shared/observe/probe.py": "a command: reads its own environment",
     "shared/receiver.py": "runs at receivers: compares timestamps with their clock",
     "shared/runtime.py": "the one place where a service reads its environment",
 }
