@@ -98,8 +98,7 @@ async def main(settings: Settings, runtime: Runtime) -> None:
             closing.push_async_callback(part.stop)
             await part.start()
         kafka = await connected(lambda: _consumer(cluster, settings, client_id))
-        closing.push_async_callback(kafka.stop)
-        closing.push_async_callback(seats.give_up, kafka)
+        closing.push_async_callback(seats.leave, kafka)
         consumer = Consumer(
             kafka=kafka,
             topic=topic_name(settings, DELIVERIES),

@@ -52,6 +52,12 @@ async def give_up(consumer: AIOKafkaConsumer) -> None:
         coordinator._group_instance_id = None
 
 
+async def leave(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer; a static member leaves its group as ``give_up`` says."""
+    await give_up(consumer)
+    await consumer.stop()
+
+
 async def _member_count(coordinator: Any) -> int:
     request = DescribeGroupsRequest([coordinator.group_id])
     await coordinator.ensure_coordinator_known()

@@ -120,7 +120,7 @@ async def test_the_topics_grow_once_nothing_is_on_its_way(settings: Settings) ->
             name = topic_name(settings, DELIVERIES)
             assert await led(client, [name]) == {name: 2}
         await grow(wanted, counts, within_s=0, say=lines.append)
-        assert len(delivery.assignment()) == 4
+        await until_true(delivery.assignment, lambda owned: len(owned) == 4, what="all of them")
         assert await delivery.committed(written) == 1
     assert "set HOOKLANE_PARTITIONS=4" in lines[-1]
 

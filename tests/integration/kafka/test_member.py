@@ -291,7 +291,7 @@ async def test_after_an_error_of_the_client_it_joins_again_and_reads_on_from_the
 
 async def seats_of(world: World) -> set[str]:
     """Return the members of the group, as the broker has them."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=world.settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**Cluster.of(world.settings).client)
     await admin.start()
     try:
         (response,) = await admin.describe_consumer_groups([group_name(world.settings, "test")])

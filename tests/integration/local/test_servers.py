@@ -49,7 +49,7 @@ async def test_what_kafka_acknowledged_survives_kill_9_on_the_same_port(tmp_path
 async def test_kafka_can_be_formatted_with_an_id_that_begins_with_a_dash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.local.kafka._new_cluster_id", lambda: f"-{'A' * 21}")
+    monkeypatch.setattr("deploy.local.kafka.new_cluster_id", lambda: f"-{'A' * 21}")
     kafka = Kafka(tmp_path / "kafka", logs_dir=tmp_path / "logs")
 
     await kafka.prepare()
