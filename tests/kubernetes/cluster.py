@@ -139,7 +139,8 @@ def _credentials(folder: Path, port: int, token: str) -> None:
     (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n', encoding="utf-8")
     key = folder / "accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-    public = ["openssl", "rsa", "-in", key, "-pubout", "-out", folder / "accounts.pub"]
+    public: list[str | Path] = ["openssl", "rsa", "-in", key, "-pubout"]
+    public += ["-out", folder / "accounts.pub"]
     subprocess.run(public, check=True, capture_output=True)
     server = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
     content = {
@@ -179,6 +180,7 @@ def _commands(folder: Path, port: int, etcd: int, peer: int, kwok: int) -> Itera
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=RBAC",
+        "--allow-privileged=true",  # as clusters have it: it is the namespace that refuses
         "--endpoint-reconciler-type=none",
         "--enable-priority-and-fairness=false",
     ]
@@ -262,7 +264,7 @@ def rendered(overlay: str) -> list[Document]:
 
 @cache
 def _built(overlay: str) -> str:
-    command = [gate() / "kustomize", "build", ROOT / "deploy/overlays" / overlay]
+    command: list[str | Path] = [gate() / "kustomize", "build", ROOT / "deploy/overlays" / overlay]
     built = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.dumps(list(yaml.safe_load_all(built.stdout)))
 
