@@ -26,10 +26,10 @@ find_python = $(firstword $(foreach p,$(PYTHONS),$(shell $(p) -c \
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test run test test-secure test-all lint type bench fuzz-api
-.PHONY: sbom requirements clean reset
+.PHONY: test-kubernetes sbom requirements clean reset
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Install what `make run` needs, into .venv
 setup-test: .venv/test.stamp ## Install what the tests and checks need, too
@@ -63,6 +63,10 @@ bench: setup-test ## Measure throughput, latency and isolation here (BENCH="--qu
 fuzz-api: setup-test ## Try the whole API with Schemathesis for 20 minutes (FUZZ_SECONDS=...)
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1200) exec $(BIN)/python -m pytest -s \
 	  tests/integration/gateway/test_fuzz.py
+
+test-kubernetes: setup-test ## Both overlays on a real API server (Go builds it once, five minutes)
+	@$(BIN)/python -m deploy.kubernetes.tools cluster
+	@exec $(BIN)/python -m pytest tests/kubernetes
 
 sbom: .cache/ci/tools.stamp ## Write what is inside each image (CycloneDX) into dist/sbom
 	@exec .cache/ci/bin/python .ci/sbom.py dist/sbom

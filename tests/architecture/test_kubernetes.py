@@ -1,6 +1,6 @@
 """The components and overlays against the code: names, numbers and addresses said in two places.
 
-That they are valid documents of their kinds is checked by `.ci/manifests.py`.
+What Kubernetes itself makes of the manifests is shown in tests/kubernetes, on a real API server.
 """
 
 from __future__ import annotations
