@@ -399,11 +399,16 @@ async def test_a_gateway_with_more_jobs_than_it_works_at_takes_turns(
     world.clock.now_ms += HELD_MS
     stopping = asyncio.Event()
 
-    def half_done() -> bool:
+    def ticking() -> int:
+        """No two turns begin at the same time, or either job may have waited the longest."""
         world.clock.now_ms += 1
+        return world.clock.now_ms
+
+    def half_done() -> bool:
         return min(job.sent for job in world.jobs.values()) >= ROWS // 2
 
-    task = asyncio.create_task(housekeeping.keep_working(stopping, world.ports, "gateway-1"))
+    ports = replace(world.ports, now_ms=ticking)
+    task = asyncio.create_task(housekeeping.keep_working(stopping, ports, "gateway-1"))
     await until_true(half_done, what="both jobs half done")
     stopping.set()
     await task
