@@ -58,7 +58,11 @@ _GUIDE: Final = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 _DOCUMENTED: Final = frozenset(
     re.findall(r"^\| `(hooklane_\w+)` \| (?:counter|gauge|histogram) \|", _GUIDE, re.MULTILINE)
 )
-_UNIFORM: Final = {"hooklane_build_info"}  # says the same for ever: there is enough
+_OF_TROUBLE: Final = {"hooklane_retry_overdue_seconds", "hooklane_retry_overdue_count"}
+"""A healthy retry is never late, however busy: ``test_loop`` of the retry service has them move."""
+
+_UNIFORM: Final = {"hooklane_build_info"}
+"""Says the same for ever: there is enough."""
 
 Samples = dict[str, float]
 
@@ -98,7 +102,7 @@ class Scraper:
         """Scrape once; returns the documented metrics that have not moved yet."""
         for service in self._services:
             self._compare(service.name, await self._scrape(service))
-        return set(_DOCUMENTED) - self.moved
+        return set(_DOCUMENTED - _OF_TROUBLE - self.moved)
 
     async def _scrape(self, service: Service) -> list[tuple[str, str, float]]:
         answer = await self._client.get(f"http://127.0.0.1:{service.health_port}/metrics")
