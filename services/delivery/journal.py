@@ -74,8 +74,10 @@ class Journal:
             self._reader.beginning_offsets(list(sources.values())),
             self._reader.end_offsets(list(tps.values())),
         )
-        none = Remembered(Memory(self._memory_size), 0)
-        known = {number: remembered.get(number, none) for number in numbers}
+        known = {
+            number: remembered.get(number) or Remembered(Memory(self._memory_size), 0)
+            for number in numbers
+        }
         starts = {}
         for number, (_, metadata) in committed.items():
             end = ends[tps[number]]

@@ -123,6 +123,14 @@ async def world(kafka_server: KafkaServer) -> World:
     return World(kafka_server.cluster, deliveries, await make_topic(kafka_server.cluster, 2))
 
 
+async def test_each_partition_has_a_memory_of_its_own(world: World) -> None:
+    """A busy one would push what a calm one remembers out of a memory that both have."""
+    async with world.journal() as journal:
+        partitions = await opened(journal, {0, 1})
+
+    assert partitions[0].memory is not partitions[1].memory
+
+
 async def test_a_group_without_commits_begins_at_the_beginning(world: World) -> None:
     await world.deliver(2)
     assert await world.unfinished(0, 2) == [0, 1]
