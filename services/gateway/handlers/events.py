@@ -138,7 +138,7 @@ async def publish(
     try:
         taken = await _taken_now(ports, caller, posted, origin, renewed)
     except Poison:
-        metrics.EVENTS.labels("rejected").inc()
+        metrics.EVENTS_REJECTED.inc()
         raise
     await _send(ports, [taken])
     return taken[0].id
@@ -158,7 +158,7 @@ async def publish_batch(
     results, accepted = _taken(Intake(ports, caller, origin), batch)
     if any(result.error is not None and result.error.field == "type" for result in results):
         results, accepted = _taken(Intake(ports, await renewed(caller), origin), batch)
-    metrics.EVENTS.labels("rejected").inc(len(results) - len(accepted))
+    metrics.EVENTS_REJECTED.inc(len(results) - len(accepted))
     if accepted:
         await _send(ports, accepted)
     return results
@@ -168,7 +168,7 @@ async def _send(ports: Ports, accepted: Sequence[tuple[Event, Record]]) -> None:
     """Publish events; returns when Kafka has acknowledged all of them, or raises Outage."""
     started_ms = ports.now_ms()
     await ports.sink.publish_within([record for _, record in accepted], PUBLISH_TIMEOUT_MS)
-    metrics.EVENTS.labels("accepted").inc(len(accepted))
+    metrics.EVENTS_ACCEPTED.inc(len(accepted))
     if ports.traces.on:
         for event, _ in accepted:
             record_published(ports.traces, event, started_ms)
