@@ -60,6 +60,14 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.only is None or _ONLY[self.only](attempt))
         )
 
+    def marks(self) -> tuple[bytes, ...]:
+        """Return what is in the record of each attempt that is taken, and maybe in others.
+
+        To look for that costs a hundredth of decoding a record.
+        """
+        wanted = (self.status, self.event_type, self.event_id, self.status_code)
+        return tuple(msgspec.json.encode(one) for one in wanted if one is not None)
+
 
 ALL_ATTEMPTS: Final = AttemptFilter()
 

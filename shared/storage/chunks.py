@@ -105,11 +105,13 @@ def without_answer(value: bytes, event_id: str) -> bytes:
     return value if attempt.event_id != event_id or bare == attempt else encode_attempt(bare)
 
 
-def merge(packed: Iterable[bytes]) -> Mapping[str, Attempt]:
-    """Return the rows of one second's chunks by id, newest first; chunks come in their order."""
+def merge(records: Iterable[bytes]) -> Mapping[str, Attempt]:
+    """Return the rows of one second by id, newest first.
+
+    These are the records of its chunks, in the chunks' order.
+    """
     rows: dict[str, Attempt] = {}
-    for block in packed:
-        for value in unpack(block):
-            attempt = decode_attempt(value)
-            rows.setdefault(attempt.delivery_id(), attempt)
+    for record in records:
+        attempt = decode_attempt(record)
+        rows.setdefault(attempt.delivery_id(), attempt)
     return dict(sorted(rows.items(), reverse=True))

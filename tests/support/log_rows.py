@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from shared.models.attempts import Attempt
-from shared.storage.chunks import merge
+from shared.storage.chunks import merge, unpack
 
 
 async def log_rows(collection: Any) -> list[Attempt]:
     """Return all rows of the log; one that is in two chunks is told once, as it was first."""
     chunks = collection.find({}).sort("_id", 1)
-    return list(merge([chunk["attempts"] async for chunk in chunks]).values())
+    records = [record async for chunk in chunks for record in unpack(chunk["attempts"])]
+    return list(merge(records).values())

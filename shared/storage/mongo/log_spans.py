@@ -4,7 +4,8 @@ The owner is an endpoint or a workspace; both have an index with the second behi
 a range of that index with both ends named, because the embedded server reads a range to its end
 before it sorts and cuts (about 7 µs a chunk), while MongoDB walks the index backwards and stops at
 the limit. A span grows while little is found in it, so that quiet nights are passed quickly, and
-shrinks where much is. Rows are decoded second by second, until there are enough.
+shrinks where much is. Rows are decoded second by second, until there are enough; a second in which
+no record has the marks of what is looked for is passed as it is.
 
 A page reads about ``ROWS_MAX`` rows and ``SPANS_MAX`` spans at most: it may come back short, or
 even empty, and still name a next one. A cursor is a place in the log (a row's id, or the beginning
@@ -22,7 +23,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from shared.models import ids
 from shared.models.searches import Asked
-from shared.storage.chunks import SLOT_MS, AttemptRow, merge
+from shared.storage.chunks import SLOT_MS, AttemptRow, merge, unpack
 from shared.storage.mongo.client import Collection, Document, outages
 
 ROWS_MAX: Final = 1_000
@@ -56,6 +57,7 @@ async def page_of(
     start = first_id(since_ms)
     end = min(first_id(newest_ms), asked.before or _BEHIND_ALL)
     stop_s, first_s = _stop_s(end), since_ms // SLOT_MS
+    marks = asked.chosen.marks()
     rows: list[AttemptRow] = []
     read, span_s = 0, SPAN_S_MIN
     ahead_s = max(0, stop_s - now_ms // SLOT_MS)  # where there is hardly anything
@@ -63,9 +65,11 @@ async def page_of(
         from_s = max(first_s, stop_s - span_s - ahead_s)
         chunks, stop_s = await newest_chunks(collection, where, from_s, stop_s)
         found = 0
-        for second in _seconds(chunks):
-            found += len(second)
-            asked_for = (row for row in second if start <= row.id < end)
+        for records in _seconds(chunks):
+            found += len(records)
+            if not any(all(mark in record for mark in marks) for record in records):
+                continue
+            asked_for = (row for row in _rows(records) if start <= row.id < end)
             rows += [row for row in asked_for if asked.chosen.takes(row.attempt)]
             if len(rows) > asked.limit:
                 return Page(tuple(rows[: asked.limit]), rows[asked.limit - 1].id)
@@ -115,9 +119,7 @@ async def of_second(collection: Collection, where: Document, second: int) -> lis
 
 def rows_of(chunks: Iterable[Document]) -> list[AttemptRow]:
     """Return the rows of whole seconds, newest first."""
-    ordered = sorted(chunks, key=lambda chunk: str(chunk["_id"]))
-    rows = merge(chunk["attempts"] for chunk in ordered)
-    return [AttemptRow(row_id, attempt) for row_id, attempt in rows.items()]
+    return _rows(_records(chunks))
 
 
 def next_span_s(span_s: int, rows: int) -> int:
@@ -125,7 +127,7 @@ def next_span_s(span_s: int, rows: int) -> int:
 
     Where nothing was, a busy hour may begin: the embedded server reads in vain what is too much.
     """
-    growth = 2.0 if rows == 0 else min(SPAN_ROWS / rows, SPAN_GROWTH_MAX)
+    growth = 3.0 if rows == 0 else min(SPAN_ROWS / rows, SPAN_GROWTH_MAX)
     return min(max(1, int(span_s * growth)), SPAN_S_MAX)
 
 
@@ -147,10 +149,19 @@ async def _chunks(
     return found
 
 
-def _seconds(chunks: Iterable[Document]) -> Iterator[list[AttemptRow]]:
-    """Yield the rows of each second; the chunks come with their newest second first."""
+def _seconds(chunks: Iterable[Document]) -> Iterator[list[bytes]]:
+    """Yield the records of each second; the chunks come with their newest second first."""
     for _, group in itertools.groupby(chunks, key=lambda chunk: int(chunk["due_s"])):
-        yield rows_of(group)
+        yield _records(group)
+
+
+def _records(chunks: Iterable[Document]) -> list[bytes]:
+    ordered = sorted(chunks, key=lambda chunk: str(chunk["_id"]))
+    return [record for chunk in ordered for record in unpack(chunk["attempts"])]
+
+
+def _rows(records: Iterable[bytes]) -> list[AttemptRow]:
+    return [AttemptRow(row_id, attempt) for row_id, attempt in merge(records).items()]
 
 
 def _stop_s(end: str) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models.attempts import Attempt, encode_attempt
-from shared.storage.chunks import SLOT_MS, Chunk, Logged, chunk_up, merge
+from shared.storage.chunks import SLOT_MS, Chunk, Logged, chunk_up, merge, unpack
 from tests.unit.services.recorder.kit import attempt
 
 START_MS = 1_790_000_000_000
@@ -36,7 +36,7 @@ def told(batches: list[list[Logged]]) -> dict[str, Attempt]:
     in_order = [stored[chunk_id] for chunk_id in sorted(stored)]
     rows: dict[str, Attempt] = {}
     for _, group in groupby(in_order, key=lambda chunk: chunk.due_s):
-        rows |= merge(chunk.packed for chunk in group)
+        rows |= merge(record for chunk in group for record in unpack(chunk.packed))
     return rows
 
 
@@ -61,7 +61,7 @@ def test_chunks_know_what_is_in_them(attempts: list[Attempt]) -> None:
 
     assert sum(chunk.rows for chunk in chunks) == len(attempts)
     for chunk in chunks:
-        inside = merge([chunk.packed]).values()
+        inside = merge(unpack(chunk.packed)).values()
         assert {one.endpoint_id for one in inside} == {chunk.endpoint_id}
         assert {one.due_ms // SLOT_MS for one in inside} == {chunk.due_s}
         assert chunk.failed or all(one.status == "success" for one in inside)
@@ -72,4 +72,8 @@ def test_the_rows_of_a_second_come_newest_first() -> None:
     attempts = [attempt(event_id=f"evt_{n}", at_ms=START_MS + n) for n in (3, 1, 2)]
     (chunk,) = chunk_up(Logged(one, at, encode_attempt(one)) for at, one in enumerate(attempts))
 
-    assert [one.event_id for one in merge([chunk.packed]).values()] == ["evt_3", "evt_2", "evt_1"]
+    assert [one.event_id for one in merge(unpack(chunk.packed)).values()] == [
+        "evt_3",
+        "evt_2",
+        "evt_1",
+    ]
