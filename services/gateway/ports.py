@@ -251,9 +251,18 @@ class Stats(Protocol):
     """Statistics; a series is a workspace's id or an endpoint's."""
 
     async def read(
-        self, series: Collection[str], bucket_ms: int, since_ms: int, until_ms: int
+        self,
+        series: Collection[str],
+        bucket_ms: int,
+        since_ms: int,
+        until_ms: int,
+        *,
+        by_type: bool,
     ) -> Mapping[str, Cells]:
-        """Return the cells of each series, a minute, an hour or a day long, that begin then."""
+        """Return the cells of each series, a minute, an hour or a day long, that begin then.
+
+        Without ``by_type`` only the sum of a bucket's cells is right.
+        """
 
 
 class Health(Protocol):

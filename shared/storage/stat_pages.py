@@ -2,9 +2,10 @@
 
 A series is what one asks about: a workspace or one endpoint. Of each there are pages of two
 lengths: an hour in minutes, kept for two days, and a day in hours, kept as long as the log. A page
-holds a cell for each bucket and event type in which something happened, and their sums. So a month
-of a series is 31 documents, two hours minute by minute are 2 or 3, and neither grows with the
-number of deliveries.
+holds the same counts in three views: a cell for each bucket and event type in which something
+happened (``CELLS``), for each bucket (``TOTALS``) and for each event type (``SUMS``). So a month of
+a series is 31 documents, two hours minute by minute are 2 or 3, neither grows with the number of
+deliveries, and who does not ask by event type does not read by event type.
 
 The part of a page that comes from one partition of ``attempts`` is apart from the others: it has
 one writer, and the offset up to which it is written.
@@ -12,7 +13,7 @@ one writer, and the offset up to which it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,6 +36,12 @@ MINUTES: Final = Length("m", MINUTE_MS, HOUR_MS)
 HOURS: Final = Length("h", HOUR_MS, DAY_MS)
 LENGTHS: Final = (MINUTES, HOURS)
 
+CELLS: Final = "cells"
+TOTALS: Final = "totals"
+SUMS: Final = "sums"
+VIEWS: Final = (CELLS, TOTALS, SUMS)
+ALL_TYPES: Final = ""  # in the place of an event type: not the name of any
+
 
 class PageKey(NamedTuple):
     """One page: of which series, and when it begins."""
@@ -55,11 +62,10 @@ class PageKey(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """What a segment adds to one page: to its cells, and to those of the page as one bucket."""
+    """What a segment adds to one page, in each view of it."""
 
     workspace_id: str
-    cells: Cells
-    sums: Cells
+    views: Mapping[str, Cells]
 
 
 _packer = msgspec.msgpack.Encoder()
@@ -79,9 +85,10 @@ def additions(segment: Segment) -> dict[PageKey, Addition]:
                 key = PageKey(series, length, start_ms)
                 page = pages.get(key)
                 if page is None:
-                    page = pages[key] = Addition(workspace_id, {}, {})
-                put(page.cells, bucket_ms, event_type, counts)
-                put(page.sums, start_ms, event_type, counts)
+                    page = pages[key] = Addition(workspace_id, {view: {} for view in VIEWS})
+                put(page.views[CELLS], bucket_ms, event_type, counts)
+                put(page.views[TOTALS], bucket_ms, ALL_TYPES, counts)
+                put(page.views[SUMS], start_ms, event_type, counts)
     return pages
 
 

@@ -102,7 +102,11 @@ async def get(ports: Ports, caller: Caller, query: Query) -> Report:
     elif group_by == "webhook_id":
         series = await _all_webhooks(ports, caller, window)
     found = await ports.stats.read(
-        series, BUCKET_MS[window.bucket], window.since_ms, window.until_ms
+        series,
+        BUCKET_MS[window.bucket],
+        window.since_ms,
+        window.until_ms,
+        by_type=wanted is not None or group_by == "event_type",
     )
     if group_by == "webhook_id":
         groups = [_series(name, found[name], window, wanted) for name in series]

@@ -1,7 +1,7 @@
 """Statistics in MongoDB: pages that are written by segments, each segment once.
 
-    stats:          {_id: "<series>:<length>:<start>", workspace_id, expires_at,
-                     ends: {<part>: offset}, cells: {<part>: <packed>}, sums: {<part>: <packed>}}
+    stats_pages:    {_id: "<series>:<length>:<start>", workspace_id, expires_at,
+                     ends: {<part>: offset}, cells: {<part>: <packed>}, totals: …, sums: …}
     stats_segments: {_id: partition, era, start, end, segment: <packed>}
 
 A part is ``p<partition>_<era>``. ``stats_segments`` holds the segment of each partition that was
@@ -37,8 +37,12 @@ from shared.models.stats import (
 from shared.storage.mongo.client import Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, Index
 from shared.storage.stat_pages import (
+    CELLS,
     HOURS,
     MINUTES,
+    SUMS,
+    TOTALS,
+    VIEWS,
     Addition,
     Length,
     PageKey,
@@ -48,7 +52,7 @@ from shared.storage.stat_pages import (
     keys_of,
 )
 
-PAGES: Final = "stats"
+PAGES: Final = "stats_pages"
 SEGMENTS: Final = "stats_segments"
 PAGES_AT_ONCE: Final = 500
 
@@ -62,7 +66,7 @@ INDEXES: Final = (
 )
 
 
-_NOTHING: Final[Document] = {"ends": {}, "cells": {}, "sums": {}}
+_NOTHING: Final[Document] = {"ends": {}, **{view: {} for view in VIEWS}}
 
 Cut: TypeAlias = tuple[Segment | None, Segment]
 """A segment, after the one in whose place it comes; None for a partition's first."""
@@ -126,7 +130,7 @@ class StatsStore:
         with outages():
             found = self._pages.find(
                 {"_id": {"$in": [key.id for key in changes]}},
-                {f"{field}.{name}": 1 for field in ("ends", "cells", "sums") for name in names},
+                {f"{field}.{name}": 1 for field in _NOTHING for name in names},
             )
             stored: dict[str, Document] = {one["_id"]: one async for one in found}
         updates: list[UpdateOne] = []
@@ -145,10 +149,10 @@ class StatsStore:
         values: Document = {"expires_at": DatetimeMS(key.end_ms + kept_ms)}
         for name, (end, addition) in parts.items():
             behind = {"$lt": [{"$ifNull": [f"$ends.{name}", -1]}, end]}
-            new: Document = {
-                f"ends.{name}": end,
-                f"cells.{name}": added(there["cells"].get(name), addition.cells),
-                f"sums.{name}": added(there["sums"].get(name), addition.sums),
+            new: Document = {f"ends.{name}": end}
+            new |= {
+                f"{view}.{name}": added(there[view].get(name), cells)
+                for view, cells in addition.views.items()
             }
             values |= {place: {"$cond": [behind, one, f"${place}"]} for place, one in new.items()}
             values["workspace_id"] = {"$literal": addition.workspace_id}
@@ -190,11 +194,7 @@ def _borders_in(document: Document) -> tuple[int, ...]:
     return document["_id"], document["era"], document["start"], document["end"]
 
 
-_KEPT_IN: Final[Mapping[int, tuple[Length, str]]] = {
-    MINUTE_MS: (MINUTES, "cells"),
-    HOUR_MS: (HOURS, "cells"),
-    DAY_MS: (HOURS, "sums"),
-}
+_KEPT_IN: Final[Mapping[int, Length]] = {MINUTE_MS: MINUTES, HOUR_MS: HOURS, DAY_MS: HOURS}
 
 
 class StatsReader:
@@ -204,13 +204,21 @@ class StatsReader:
         self._pages = mongo.collection(PAGES)
 
     async def read(
-        self, series: Collection[str], bucket_ms: int, since_ms: int, until_ms: int
+        self,
+        series: Collection[str],
+        bucket_ms: int,
+        since_ms: int,
+        until_ms: int,
+        *,
+        by_type: bool,
     ) -> dict[str, Cells]:
         """Return the cells of each series whose buckets begin in this time.
 
-        ``bucket_ms`` is a minute, an hour or a day.
+        ``bucket_ms`` is a minute, an hour or a day. Without ``by_type`` what is said of types is
+        not theirs: only the sum of a bucket's cells is right.
         """
-        length, field = _KEPT_IN[bucket_ms]
+        length = _KEPT_IN[bucket_ms]
+        view = SUMS if bucket_ms == length.page_ms else CELLS if by_type else TOTALS
         wanted = {
             key.id: key.series for one in series for key in keys_of(one, length, since_ms, until_ms)
         }
@@ -219,10 +227,10 @@ class StatsReader:
         for start in range(0, len(ids), PAGES_AT_ONCE):
             some = ids[start : start + PAGES_AT_ONCE]
             with outages():
-                found = self._pages.find({"_id": {"$in": some}}, {field: 1})
+                found = self._pages.find({"_id": {"$in": some}}, {view: 1})
                 documents: list[Document] = await found.to_list(None)
             for document in documents:
                 whole = cells[wanted[document["_id"]]]
-                for packed in document[field].values():
+                for packed in document[view].values():
                     absorb(whole, packed, since_ms, until_ms)
         return cells

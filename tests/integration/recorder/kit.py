@@ -102,7 +102,7 @@ class World:
         """Return what was counted of the workspace in all."""
         since_ms = LATER_MS // DAY_MS * DAY_MS
         reader = StatsReader(self.mongo)
-        found = await reader.read(["ws_1"], DAY_MS, since_ms, since_ms + 7 * DAY_MS)
+        found = await reader.read(["ws_1"], DAY_MS, since_ms, since_ms + 7 * DAY_MS, by_type=False)
         return total(one for types in found["ws_1"].values() for one in types.values())
 
     async def counted(self, endpoint_id: str, failures: int) -> EndpointHealth:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo import UpdateOne
 
-from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, Segment
+from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, Segment, total
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.stats import PAGES, StatsReader, StatsStore
 from tests.support.statistics import segment_of
@@ -26,10 +26,16 @@ def segment(number: int, *, partition: int = 0, count: int = 3, **given: Any) ->
 
 
 async def read(mongo: Mongo, series: str, bucket_ms: int) -> Cells:
-    (cells,) = (
-        await StatsReader(mongo).read([series], bucket_ms, START_MS, START_MS + DAY_MS)
-    ).values()
+    (cells,) = await reads(mongo, bucket_ms, [series], by_type=True)
     return cells
+
+
+async def reads(
+    mongo: Mongo, bucket_ms: int, series: Sequence[str], *, by_type: bool
+) -> Sequence[Cells]:
+    reader = StatsReader(mongo)
+    found = await reader.read(series, bucket_ms, START_MS, START_MS + DAY_MS, by_type=by_type)
+    return list(found.values())
 
 
 async def numbers(mongo: Mongo, series: str) -> dict[int, int]:
@@ -103,7 +109,9 @@ async def test_a_window_reads_the_pages_it_touches_and_nothing_outside(mongo: Mo
     for number in (0, 59, 60, 61, 200):
         await store.write([segment(number)])
     since_ms, until_ms = START_MS + 59 * MINUTE_MS, START_MS + 61 * MINUTE_MS
-    found = await StatsReader(mongo).read(["ws_1", "wh_9"], MINUTE_MS, since_ms, until_ms)
+    found = await StatsReader(mongo).read(
+        ["ws_1", "wh_9"], MINUTE_MS, since_ms, until_ms, by_type=True
+    )
 
     assert sorted(found["ws_1"]) == [since_ms, START_MS + HOUR_MS]
     assert found["wh_9"] == {}
@@ -113,6 +121,21 @@ async def test_a_window_reads_the_pages_it_touches_and_nothing_outside(mongo: Mo
         START_MS + HOUR_MS: 6,
         START_MS + 3 * HOUR_MS: 3,
     }
+
+
+async def test_who_does_not_ask_by_type_gets_the_sum_of_all_types(mongo: Mongo) -> None:
+    store = StatsStore(mongo, retention_days=30)
+    await store.write([segment(0)])
+    await store.write([segment(1, count=2, event_type="qr.created")])
+    await store.write([segment(1, partition=1, event_type="qr.created")])
+
+    for bucket_ms in (MINUTE_MS, HOUR_MS, DAY_MS):
+        (cells,) = await reads(mongo, bucket_ms, ["ws_1"], by_type=False)
+        (by_type,) = await reads(mongo, bucket_ms, ["ws_1"], by_type=True)
+        assert {at_ms: total(types.values()) for at_ms, types in cells.items()} == {
+            at_ms: total(types.values()) for at_ms, types in by_type.items()
+        }
+        assert sum(total(types.values()).succeeded for types in cells.values()) == 8
 
 
 async def test_pages_go_with_their_time(mongo: Mongo) -> None:

@@ -6,7 +6,18 @@ from aiokafka import TopicPartition
 
 from shared.models.stats import Cells, Counts, Segment, decode_segment, encode_segment
 from shared.storage.chunks import Logged
-from shared.storage.stat_pages import LENGTHS, Length, absorb, added, additions
+from shared.storage.stat_pages import (
+    ALL_TYPES,
+    CELLS,
+    LENGTHS,
+    SUMS,
+    TOTALS,
+    VIEWS,
+    Length,
+    absorb,
+    added,
+    additions,
+)
 
 FAR_MS = 1 << 60
 Totals = dict[tuple[str, str, int], Counts]
@@ -19,7 +30,9 @@ class Ledger:
     def __init__(self, happens: Callable[[], None] = lambda: None) -> None:
         self._happens = happens
         self.segments: dict[int, bytes] = {}
-        self.parts: dict[tuple[str, Length, int, tuple[int, int]], tuple[int, bytes, bytes]] = {}
+        self.parts: dict[
+            tuple[str, Length, int, tuple[int, int]], tuple[int, dict[str, bytes]]
+        ] = {}
         self.topic: Sequence[Logged] = ()
 
     async def last(self, partition: int) -> Segment | None:
@@ -45,11 +58,11 @@ class Ledger:
         written = 0
         for key, addition in additions(segment).items():
             place = (*key, (segment.partition, segment.era))
-            end, cells, sums = self.parts.get(place, (-1, added(None, {}), added(None, {})))
+            end, stored = self.parts.get(place, (-1, dict.fromkeys(VIEWS, added(None, {}))))
             self._happens()
             if end < segment.end:
-                new = added(cells, addition.cells), added(sums, addition.sums)
-                self.parts[place] = segment.end, *new
+                new = {view: added(stored[view], cells) for view, cells in addition.views.items()}
+                self.parts[place] = segment.end, new
                 written += 1
             self._happens()
         return written
@@ -65,12 +78,12 @@ class Ledger:
             if start <= one.offset < end:
                 yield [one]
 
-    def totals(self, length: Length, *, sums: bool) -> Totals:
-        """Return all that is stored in pages of this length."""
+    def totals(self, length: Length, view: str) -> Totals:
+        """Return all that is stored in pages of this length, in one view."""
         totals: Totals = {}
-        for (series, its_length, _, _), (_, cells, summed) in self.parts.items():
+        for (series, its_length, _, _), (_, views) in self.parts.items():
             if its_length == length:
-                _add(totals, series, summed if sums else cells)
+                _add(totals, series, views[view])
         return totals
 
 
@@ -93,8 +106,17 @@ def totals_of(reads: Sequence[Logged], length_ms: int) -> Totals:
     return totals
 
 
+def _of_all_types(totals: Totals) -> Totals:
+    summed: Totals = {}
+    for (series, _, bucket_ms), counts in totals.items():
+        summed.setdefault((series, ALL_TYPES, bucket_ms), Counts()).add(counts)
+    return summed
+
+
 def check(ledger: Ledger, reads: Sequence[Logged]) -> None:
     """Assert that the ledger holds exactly these attempts, each once."""
     for length in LENGTHS:
-        assert ledger.totals(length, sums=False) == totals_of(reads, length.bucket_ms)
-        assert ledger.totals(length, sums=True) == totals_of(reads, length.page_ms)
+        cells = totals_of(reads, length.bucket_ms)
+        assert ledger.totals(length, CELLS) == cells
+        assert ledger.totals(length, TOTALS) == _of_all_types(cells)
+        assert ledger.totals(length, SUMS) == totals_of(reads, length.page_ms)
