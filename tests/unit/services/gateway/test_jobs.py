@@ -430,3 +430,18 @@ def test_a_job_keeps_to_its_rate(rate: int, rows: int, rest_s: float) -> None:
 def test_a_piece_that_took_long_is_followed_by_a_rest_half_as_long() -> None:
     assert jobs.rest_s(1_000, 500, 2.0) == 1.0
     assert jobs.rest_s(100, 0, 0.0) == jobs.REST_MIN_S
+
+
+async def test_a_piece_is_published_slice_by_slice_over_its_time() -> None:
+    world = World(replace(JOB, rate_per_s=20))
+    rests: list[tuple[int, float]] = []
+
+    async def pause(seconds: float) -> None:
+        rests.append((len(world.published), round(seconds, 3)))
+        world.clock.now_ms += round(seconds * 1_000)
+
+    held = await world.claim("gateway-1", world.clock())
+    assert held is not None
+    await jobs.step(world.ports, held, pause=pause)
+
+    assert rests == [(sent, 0.05) for sent in range(1, SHORT_PAGE + 1)]
