@@ -29,10 +29,10 @@ from tests.support.stack import FAST, PARTITIONS, Hooklane, Workspace, open_hook
 
 WRITERS: Final = ("gateway", "fanout", "retry")
 COUNTS: Final = {"gateway": 1, "fanout": 1, "retry": 1, "delivery": 2, "recorder": 1}
-GROWN: Final = 2 * PARTITIONS
+GROWN: Final = 2 * PARTITIONS - 1  # odd, so that partitions of one endpoint have two owners
 EVENTS: Final = 400
-ANSWER_S: Final = 0.03  # so that each lane has a backlog of ten seconds and more
-PACE_S: Final = 0.05
+ANSWER_S: Final = 0.1  # so that each lane has a backlog of 40 s: longer than growing takes
+PACE_S: Final = 0.2
 TIER: Final = "5s"
 FAILURES: Final = 8  # of an endpoint in a row: fewer than disable it
 WITHIN_S: Final = 120.0
@@ -118,7 +118,10 @@ async def test_partitions_are_added_under_load_and_no_endpoint_is_in_two_lanes()
         workspace = await hooklane.workspace(FAST)
         slow = Answer(delay_s=ANSWER_S)
         paths = [
+            # Several, as the new partition of one may be the same worker's.
             *await create_both(workspace, receiver, "busy", slow),
+            *await create_both(workspace, receiver, "busier", slow),
+            *await create_both(workspace, receiver, "busiest", slow),
             *await create_both(workspace, receiver, "failing", *[failing()] * FAILURES, slow),
             *await create_both(workspace, receiver, "quiet", failing(429, retry_after="5"), OK),
         ]
