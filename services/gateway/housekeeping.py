@@ -88,7 +88,9 @@ async def _claimed(ports: Ports, holder: str) -> Job | None:
         return await ports.jobs.claim(holder, ports.now_ms())
     except HooklaneError as error:
         _log.warning("jobs_wait", reason=str(error))
-        return None
+    except Exception:  # as in a job
+        _log.exception("claim_failed")
+    return None
 
 
 async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:

@@ -98,6 +98,7 @@ class World:
         self.published: list[Record] = []
         self.endpoint: Endpoint | None = ENDPOINT
         self.deadly = ""
+        self.death: BaseException = Killed()
         self.ports = fakes.ports(
             jobs=self,
             log=self,
@@ -110,7 +111,7 @@ class World:
     def passes(self, call: str) -> None:
         if self.deadly == call:
             self.deadly = ""
-            raise Killed
+            raise self.death
 
     async def endpoint_of(self, _: str, __: str) -> Endpoint | None:
         return self.endpoint
@@ -141,6 +142,7 @@ class World:
             for job in self.jobs.values()
             if job.state in WORKED_AT and job.held_until_ms <= now_ms
         ]
+        self.passes("claim")
         if not free:
             return None
         first = min(free, key=lambda job: job.held_until_ms)
@@ -445,3 +447,19 @@ async def test_a_piece_is_published_slice_by_slice_over_its_time() -> None:
     await jobs.step(world.ports, held, pause=pause)
 
     assert rests == [(sent, 0.05) for sent in range(1, SHORT_PAGE + 1)]
+
+
+async def test_a_fault_while_jobs_are_looked_for_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "JOB_LOOK_EVERY_S", 0.001)
+    world = World(JOB)
+    world.clock.now_ms += HELD_MS
+    world.deadly, world.death = "claim", ValueError("of ours")
+    stopping = asyncio.Event()
+    task = asyncio.create_task(housekeeping.keep_working(stopping, world.ports, "gateway-1"))
+    await until_true(lambda: world.jobs[JOB.id].holder != "", what="the job is taken up")
+    stopping.set()
+    await task
+
+    assert world.deadly == "", "it has happened"
