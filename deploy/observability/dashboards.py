@@ -12,22 +12,37 @@ from typing import Any, Final, NamedTuple
 
 FOLDER: Final = Path(__file__).parent / "grafana"
 COLUMNS: Final = 24
+ABREAST: Final = 4  # of more, the legends do not fit
 HEIGHT: Final = 8
 SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 RATE: Final = "$__rate_interval"
+LISTED: Final = {"displayMode": "list", "placement": "bottom"}
+RANKED: Final = {
+    "displayMode": "table",
+    "placement": "right",
+    "calcs": ["max"],
+    "sortBy": "Max",
+    "sortDesc": True,
+}
 
 
 class Panel(NamedTuple):
-    """A graph: expressions with their legends, and the unit as Grafana names it."""
+    """A graph: expressions with their legends, and the unit as Grafana names it.
+
+    ``logarithmic`` is for what differs by orders of magnitude. ``ranked`` is for many series of
+    which few matter: the legend is a table with the highest value first.
+    """
 
     title: str
     unit: str
     series: tuple[tuple[str, str], ...]
     note: str = ""
+    logarithmic: bool = False
+    ranked: bool = False
 
 
 class Row(NamedTuple):
-    """Panels side by side under a heading."""
+    """Panels under a heading, on as many lines as they need."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -68,6 +83,7 @@ ROWS: Final = (
                     ),
                 ),
                 "From the event's time on Kafka to the answer that was a success.",
+                logarithmic=True,
             ),
             Panel(
                 "Attempts by outcome",
@@ -89,6 +105,7 @@ ROWS: Final = (
                 "s",
                 (("max by (tier) (hooklane_retry_overdue_seconds)", "{{tier}}"),),
                 "0 in a healthy system, whatever waits.",
+                ranked=True,
             ),
         ),
     ),
@@ -178,9 +195,17 @@ ROWS: Final = (
                     (rate("hooklane_retry_refused_total"), "refused"),
                 ),
             ),
-            Panel("Waiting", "short", (("sum by (tier) (hooklane_retry_waiting)", "{{tier}}"),)),
             Panel(
-                "Overdue", "short", (("sum by (tier) (hooklane_retry_overdue_count)", "{{tier}}"),)
+                "Waiting",
+                "short",
+                (("sum by (tier) (hooklane_retry_waiting)", "{{tier}}"),),
+                ranked=True,
+            ),
+            Panel(
+                "Overdue",
+                "short",
+                (("sum by (tier) (hooklane_retry_overdue_count)", "{{tier}}"),),
+                ranked=True,
             ),
             Panel("Time of a move", "s", quantiles("hooklane_retry_move_seconds")),
         ),
@@ -200,10 +225,16 @@ ROWS: Final = (
                     (rate("hooklane_recorder_batches_total"), "batches"),
                     (rate("hooklane_recorder_health_writes_total"), "health"),
                     (rate("hooklane_recorder_stats_pages_total"), "statistics"),
+                    (rate("hooklane_gateway_republished_total"), "republished"),
+                ),
+            ),
+            Panel(
+                "Rejected, disabled, told",
+                "ops",
+                (
                     (rate("hooklane_recorder_rejected_total", "result"), "rejected: {{result}}"),
                     (rate("hooklane_recorder_disabled_total", "reason"), "disabled: {{reason}}"),
                     (rate("hooklane_recorder_announced_total", "type"), "told: {{type}}"),
-                    (rate("hooklane_gateway_republished_total"), "republished"),
                 ),
             ),
         ),
@@ -215,9 +246,13 @@ ROWS: Final = (
                 "CPU",
                 "short",
                 (("sum by (job) (rate(process_cpu_seconds_total[$__rate_interval]))", "{{job}}"),),
+                "Cores that all processes of a service have used.",
             ),
             Panel(
-                "Memory", "bytes", (("max by (job) (process_resident_memory_bytes)", "{{job}}"),)
+                "Memory",
+                "bytes",
+                (("max by (job) (process_resident_memory_bytes)", "{{job}}"),),
+                "Of a service's largest process.",
             ),
             Panel(
                 "Since the main loop moved",
@@ -242,14 +277,17 @@ ROWS: Final = (
 def dashboard() -> dict[str, Any]:
     """Return the dashboard as Grafana stores it."""
     panels: list[dict[str, Any]] = []
-    for number, row in enumerate(ROWS):
-        top = number * (HEIGHT + 1)
+    top = 0
+    for row in ROWS:
         place = {"h": 1, "w": COLUMNS, "x": 0, "y": top}
         panels.append(_numbered(len(panels), type="row", title=row.title, gridPos=place, panels=[]))
-        width = COLUMNS // len(row.panels)
-        for column, panel in enumerate(row.panels):
-            place = {"h": HEIGHT, "w": width, "x": column * width, "y": top + 1}
-            panels.append(_numbered(len(panels), gridPos=place, **_graph(panel)))
+        top += 1
+        for line in _lines(row.panels):
+            width = COLUMNS // len(line)
+            for column, panel in enumerate(line):
+                place = {"h": HEIGHT, "w": width, "x": column * width, "y": top}
+                panels.append(_numbered(len(panels), gridPos=place, **_graph(panel)))
+            top += HEIGHT
     return {
         "uid": "hooklane",
         "title": "Hooklane",
@@ -279,14 +317,29 @@ def main() -> None:
     (FOLDER / "hooklane.json").write_text(text(), encoding="utf-8")
 
 
+def _lines(panels: tuple[Panel, ...]) -> list[tuple[Panel, ...]]:
+    """Return the panels in as few lines as possible, which are as even as possible."""
+    lines: list[tuple[Panel, ...]] = []
+    for left in range(-(-len(panels) // ABREAST), 0, -1):
+        length = -(-len(panels) // left)
+        lines.append(panels[:length])
+        panels = panels[length:]
+    return lines
+
+
 def _graph(panel: Panel) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"unit": panel.unit}
+    if panel.logarithmic:
+        defaults["custom"] = {"scaleDistribution": {"type": "log", "log": 10}}
+    else:
+        defaults["min"] = 0
     return {
         "type": "timeseries",
         "title": panel.title,
         "description": panel.note,
         "datasource": SOURCE,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": {"legend": RANKED if panel.ranked else LISTED},
         "targets": [
             {"refId": chr(ord("A") + index), "expr": expr, "legendFormat": legend}
             for index, (expr, legend) in enumerate(panel.series)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from typing import Any, Final
 
 import promql_parser
@@ -88,7 +89,7 @@ def test_the_dashboard_is_what_its_module_says() -> None:
     assert [path.name for path in dashboards.FOLDER.iterdir()] == ["hooklane.json"]
 
 
-def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
+def test_panels_fill_the_dashboard_without_overlapping_and_have_ids_of_their_own() -> None:
     panels = json.loads(dashboards.text())["panels"]
     cells = [
         (x, y)
@@ -96,10 +97,20 @@ def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
+    bottom = max(y for _, y in cells)
 
-    assert len(cells) == len(set(cells))
-    assert max(x for x, _ in cells) < dashboards.COLUMNS
+    assert sorted(cells) == list(product(range(dashboards.COLUMNS), range(bottom + 1)))
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_a_logarithmic_panel_does_not_begin_at_zero() -> None:
+    graphs = [panel for panel in json.loads(dashboards.text())["panels"] if panel["type"] != "row"]
+    defaults = {panel["title"]: panel["fieldConfig"]["defaults"] for panel in graphs}
+    titles = {panel.title for row in dashboards.ROWS for panel in row.panels if panel.logarithmic}
+
+    assert titles
+    assert {title for title, values in defaults.items() if "min" not in values} == titles
+    assert {title for title, values in defaults.items() if "custom" in values} == titles
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
