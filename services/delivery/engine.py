@@ -23,7 +23,15 @@ from services.delivery.lane import STALL_MS_MIN, Ending, Lane, Priority
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Delivery, Names, Outbox, Result, Sink
 from services.delivery.partition import Partition
-from services.delivery.settle import FollowUp, Origin, asked_hold_ms, discard, park, settle
+from services.delivery.settle import (
+    DiscardReason,
+    FollowUp,
+    Origin,
+    asked_hold_ms,
+    discard,
+    park,
+    settle,
+)
 from services.delivery.trail import Trail
 from shared.http.messages import Answered, Outcome, OutgoingRequest, Timing, Unanswered
 from shared.models import ids
@@ -219,7 +227,7 @@ class Engine:
         else:
             self._enter_lane(delivery, endpoint, now_ms, steady_ms)
 
-    def _obstacle(self, endpoint: EndpointState | None, meta: DeliveryMeta) -> str | None:
+    def _obstacle(self, endpoint: EndpointState | None, meta: DeliveryMeta) -> DiscardReason | None:
         """Return why nothing is to be sent, None where it is.
 
         A ping tests whatever can be tested.
@@ -378,7 +386,7 @@ class Engine:
         delivery.partition.memory.parked(delivery.origin.endpoint_id, meta)
         self._outbox.put(Result(delivery, None, park(meta, tier, now_ms)))
 
-    def _discard(self, delivery: Delivery, reason: str, now_ms: int) -> None:
+    def _discard(self, delivery: Delivery, reason: DiscardReason, now_ms: int) -> None:
         metrics.DISCARDED.inc()
         self._outbox.put(Result(delivery, discard(delivery.origin, reason, now_ms), None))
 

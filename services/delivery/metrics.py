@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge
 
+from services.delivery.settle import DiscardReason
 from shared.models.attempts import Attempt
 from shared.models.deliveries import TRIGGER_EVENT, TRIGGER_PING
+from shared.observe.metrics import from_zero
 from shared.observe.tally import TallyHistogram
+from shared.policy.retry import EndReason
 
 ATTEMPTS = Counter("hooklane_delivery_attempts_total", "Attempts by outcome", ["outcome"])
 DISCARDED = Counter("hooklane_delivery_discarded_total", "Deliveries ended without an attempt")
-DEAD = Counter(
-    "hooklane_delivery_dead_total", "Deliveries that ended without success, by reason", ["reason"]
+DEAD = from_zero(
+    Counter(
+        "hooklane_delivery_dead_total",
+        "Deliveries that ended without success, by reason",
+        ["reason"],
+    ),
+    (*get_args(EndReason), *get_args(DiscardReason)),
 )
 PARKED = Counter("hooklane_delivery_parked_total", "Deliveries put aside because of their lane")
 HELD = Counter(
@@ -33,7 +41,25 @@ _END_TO_END = TallyHistogram(
     "hooklane_delivery_end_to_end_seconds",
     "From the event's time on Kafka to the answer that was a success, by attempts: one, or more",
     labelnames=("attempts",),
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400),
+    buckets=(
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1,
+        2.5,
+        5,
+        10,
+        30,
+        60,
+        300,
+        600,
+        1_800,
+        7_200,
+        86_400,
+    ),
 )
 IN_FLIGHT = Gauge("hooklane_delivery_in_flight", "Requests in flight")
 OPEN = Gauge("hooklane_delivery_open_records", "Records read and not finished")

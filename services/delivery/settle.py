@@ -7,6 +7,8 @@ partition over.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec.structs import replace
 
@@ -22,6 +24,14 @@ from shared.models.deliveries import (
 )
 from shared.policy.retry import SPEAK_FOR_ALL, Again, Ended
 from shared.topics import Tier
+
+DiscardReason = Literal[
+    "endpoint_deleted",
+    "endpoint_disabled",
+    "endpoint_paused",
+    "workspace_suspended",
+    "retry_discarded",
+]
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -94,8 +104,8 @@ def settle(
     return Settlement(attempt, _follow_up(meta, verdict, ended_ms))
 
 
-def discard(origin: Origin, reason: str, now_ms: int) -> Attempt:
-    """Return the record of a delivery that is not attempted any more (``endpoint_disabled``, …)."""
+def discard(origin: Origin, reason: DiscardReason, now_ms: int) -> Attempt:
+    """Return the record of a delivery that is not attempted any more."""
     meta = origin.meta
     return Attempt(
         workspace_id=meta.workspace_id,

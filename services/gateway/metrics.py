@@ -8,6 +8,9 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.observe.metrics import from_zero
+from shared.policy.quotas import RULES
+
 REQUESTS: Final = Counter(
     "hooklane_gateway_requests_total",
     "Requests answered, by route and status",
@@ -32,15 +35,22 @@ REPUBLISHED: Final = Counter(
     "Endpoint and workspace states that the sweeper published for a writer that had stopped",
 )
 
-LIMITED: Final = Counter(
-    "hooklane_gateway_limited_total",
-    "Requests refused because a limit of their workspace is used up, by limit",
-    labelnames=("limit",),
+_LIMITS: Final = tuple(rule.name for rule in RULES)
+LIMITED: Final = from_zero(
+    Counter(
+        "hooklane_gateway_limited_total",
+        "Requests refused because a limit of their workspace is used up, by limit",
+        labelnames=("limit",),
+    ),
+    _LIMITS,
 )
-LIMITS_OPEN: Final = Counter(
-    "hooklane_gateway_limits_open_total",
-    "Requests let pass uncounted because MongoDB could not be asked about a limit, by limit",
-    labelnames=("limit",),
+LIMITS_OPEN: Final = from_zero(
+    Counter(
+        "hooklane_gateway_limits_open_total",
+        "Requests let pass uncounted because MongoDB could not be asked about a limit, by limit",
+        labelnames=("limit",),
+    ),
+    _LIMITS,
 )
 
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})

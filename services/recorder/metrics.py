@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.models.operational import Announcement
+from shared.models.operational import Announcement, OperationalType
+from shared.observe.metrics import from_zero
+from shared.policy.health import Reason
 
-ROWS = Counter(
-    "hooklane_recorder_rows_total",
-    "Attempts read, by what became of their row: stored, known, undecodable, refused",
-    ["result"],
+ROWS = from_zero(
+    Counter(
+        "hooklane_recorder_rows_total",
+        "Attempts read, by what became of their row: stored, known, undecodable, refused",
+        ["result"],
+    ),
+    ("stored", "known", "undecodable", "refused"),
 )
 BATCHES = Counter("hooklane_recorder_batches_total", "Batches whose offsets were committed")
 BATCH_SECONDS = Histogram(
@@ -30,14 +36,21 @@ HEALTH_WRITES = Counter(
 STATS_PAGES = Counter(
     "hooklane_recorder_stats_pages_total", "Pages of statistics that were written"
 )
-REJECTED = Counter(
-    "hooklane_recorder_rejected_total",
-    "Rejected events read: copied for the API, or nobodys (no workspace can be told)",
-    ["result"],
+REJECTED = from_zero(
+    Counter(
+        "hooklane_recorder_rejected_total",
+        "Rejected events read: copied for the API, or nobodys (no workspace can be told)",
+        ["result"],
+    ),
+    ("copied", "nobodys"),
 )
-DISABLED = Counter("hooklane_recorder_disabled_total", "Endpoints disabled, by reason", ["reason"])
-ANNOUNCED = Counter(
-    "hooklane_recorder_announced_total", "Operational events published, by type", ["type"]
+DISABLED = from_zero(
+    Counter("hooklane_recorder_disabled_total", "Endpoints disabled, by reason", ["reason"]),
+    get_args(Reason),
+)
+ANNOUNCED = from_zero(
+    Counter("hooklane_recorder_announced_total", "Operational events published, by type", ["type"]),
+    get_args(OperationalType),
 )
 
 

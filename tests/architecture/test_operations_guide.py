@@ -36,9 +36,9 @@ def _metrics() -> Iterator[Metric]:
     """Yield the metrics that the ``metrics`` modules declare, in their order."""
     for module in modules():
         if module.path.startswith(("services/", "shared/")) and module.path.endswith("/metrics.py"):
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.Call) and _called(node) in _KINDS:
-                    yield _metric(node)
+            calls = (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+            declared = [call for call in calls if _called(call) in _KINDS]
+            yield from map(_metric, sorted(declared, key=lambda call: call.lineno))
 
 
 def _metric(call: ast.Call) -> Metric:
