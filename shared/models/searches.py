@@ -63,7 +63,7 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     def marks(self) -> tuple[bytes, ...]:
         """Return what is in the record of each attempt that is taken, and maybe in others.
 
-        To look for that costs a hundredth of decoding a record.
+        To look for that costs a ninth of decoding a record into a row.
         """
         wanted = (self.status, self.event_type, self.event_id, self.status_code)
         return tuple(msgspec.json.encode(one) for one in wanted if one is not None)
