@@ -5,13 +5,18 @@ delivery is finished by it. Reading from the offset kept in the commit's metadat
 that was finished ahead of the committed offset, so that after a crash only requests which were in
 flight are repeated; reading a little further back fills the memory of recent deliveries. Most
 partitions come back in a rebalance to whom they were taken from: of those only what is new is read.
+
+Nothing is sent while a journal is read, so how far back is bounded (``Depth``): repeats are what
+fan-out or retry had published and not committed when it died, which is seconds old while others go
+on, and among the last records while nobody does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -25,22 +30,46 @@ from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.models.attempts import decode_finished
 
-READ_WAIT_MS = 200
+READ_WAIT_MS: Final = 200
+RECORDS_AT_ONCE: Final = 1_000  # answers come in between
 
 _log = structlog.get_logger("journal")
+
+
+class Depth(NamedTuple):
+    """How many records of a journal are read for the memory: those of the last ``recent_ms``.
+
+    At least ``least``, and no more than ``most``, which is the memory's size.
+    """
+
+    least: int
+    recent_ms: int
+    most: int
+
+    def records(self, recent: int) -> int:
+        """Return how many to read where ``recent`` are that young."""
+        return min(max(recent, self.least), self.most)
 
 
 class Journal:
     """Opens partitions: what was committed, and what the journal says about the rest."""
 
     def __init__(
-        self, *, cluster: Cluster, group: str, deliveries: str, attempts: str, memory_size: int
+        self,
+        *,
+        cluster: Cluster,
+        group: str,
+        deliveries: str,
+        attempts: str,
+        depth: Depth,
+        now_ms: Callable[[], int],
     ) -> None:
         self._cluster = cluster
         self._group = group
         self._deliveries = deliveries
         self._attempts = attempts
-        self._memory_size = memory_size
+        self._depth = depth
+        self._now_ms = now_ms
         self._closing = AsyncExitStack()
 
     async def start(self) -> None:
@@ -69,19 +98,22 @@ class Journal:
             return {}
         tps = {number: TopicPartition(self._attempts, number) for number in numbers}
         sources = {number: TopicPartition(self._deliveries, number) for number in numbers}
-        committed, begins, ends = await asyncio.gather(
+        recent_ms = self._now_ms() - self._depth.recent_ms
+        committed, begins, recents, ends = await asyncio.gather(
             self._committed(numbers),
             self._reader.beginning_offsets(list(sources.values())),
+            self._reader.offsets_for_times(dict.fromkeys(tps.values(), recent_ms)),
             self._reader.end_offsets(list(tps.values())),
         )
         known = {
-            number: remembered.get(number) or Remembered(Memory(self._memory_size), 0)
+            number: remembered.get(number) or Remembered(Memory(self._depth.most), 0)
             for number in numbers
         }
         starts = {}
         for number, (_, metadata) in committed.items():
-            end = ends[tps[number]]
-            unknown = min(self._memory_size, max(0, end - known[number].until))
+            end, recent = ends[tps[number]], recents[tps[number]]
+            depth = self._depth.records(0 if recent is None else end - recent.offset)
+            unknown = min(depth, max(0, end - known[number].until))
             starts[tps[number]] = journal_start(metadata, end, unknown)
         entries = await self._read(starts, ends)
         return {
@@ -112,9 +144,12 @@ class Journal:
         for tp in waiting:
             self._reader.seek(tp, starts[tp])
         while waiting:
-            fetched = await self._reader.getmany(timeout_ms=READ_WAIT_MS)
+            fetched = await self._reader.getmany(
+                timeout_ms=READ_WAIT_MS, max_records=RECORDS_AT_ONCE
+            )
             for tp, records in fetched.items():
                 entries[tp].extend(_entries(records))
+            await asyncio.sleep(0)  # what is at hand is returned at once
             waiting = {tp for tp in waiting if await self._reader.position(tp) < ends[tp]}
         return entries
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from services.delivery.consumer import (
 )
 from services.delivery.destination import Destinations
 from services.delivery.engine import Engine
-from services.delivery.journal import Journal
+from services.delivery.journal import Depth, Journal
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Names
 from services.delivery.trail import Trail
@@ -40,7 +41,7 @@ from shared.signing.keyring import Keyring
 from shared.topics import ATTEMPTS, DELIVERIES, ENDPOINTS
 
 SERVICE: Final = "delivery"
-MEMORY_SIZE: Final = 10_000  # recent deliveries remembered for each partition, at least
+MEMORY: Final = Depth(least=2_000, recent_ms=60_000, most=10_000)  # of each partition
 
 
 async def main(settings: Settings, runtime: Runtime) -> None:
@@ -67,7 +68,8 @@ async def main(settings: Settings, runtime: Runtime) -> None:
         group=group_name(settings, SERVICE),
         deliveries=topic_name(settings, DELIVERIES),
         attempts=topic_name(settings, ATTEMPTS),
-        memory_size=MEMORY_SIZE,
+        depth=MEMORY,
+        now_ms=lambda: int(time.time() * 1_000),
     )
     engine = Engine(
         lanes=Lanes(

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from services.delivery.journal import Journal
+from services.delivery.journal import Depth, Journal
 from services.delivery.memory import Memory
 from services.delivery.partition import Partition, Remembered
 from shared.kafka.cluster import Cluster
@@ -23,7 +23,8 @@ from tests.support.servers import KafkaServer, fresh_name
 
 pytestmark = pytest.mark.integration
 
-MEMORY = 3
+LEAST, MEMORY = 2, 3
+NOW_MS, LATER_MS = 1_700_000_000_000, 4_000_000_000_000  # all records are younger, older
 
 
 class World:
@@ -60,13 +61,14 @@ class World:
         await consumer.stop()
 
     @asynccontextmanager
-    async def journal(self) -> AsyncIterator[Journal]:
+    async def journal(self, now_ms: int = NOW_MS) -> AsyncIterator[Journal]:
         journal = Journal(
             cluster=self.cluster,
             group=self.group,
             deliveries=self.deliveries,
             attempts=self.attempts,
-            memory_size=MEMORY,
+            depth=Depth(least=LEAST, recent_ms=60_000, most=MEMORY),
+            now_ms=lambda: now_ms,
         )
         await journal.start()
         try:
@@ -172,6 +174,25 @@ async def test_a_commit_without_metadata_still_fills_the_memory(world: World) ->
     assert len(memory) == MEMORY
     meta = DeliveryMeta("evt_9", "qr.scanned", "ws_1", 1, "event", 1, 0, 0)
     assert not memory.is_new("wh_1", meta)
+
+
+@pytest.mark.parametrize(("now_ms", "remembered"), [(NOW_MS, MEMORY), (LATER_MS, LEAST)])
+async def test_of_what_is_old_little_is_remembered(
+    world: World, now_ms: int, remembered: int
+) -> None:
+    await world.attempt(*range(10))
+    await world.commit(10, "10")
+    async with world.journal(now_ms) as journal:
+        assert len((await opened(journal, {0}))[0].memory) == remembered
+
+
+async def test_what_was_finished_ahead_is_known_however_long_ago(world: World) -> None:
+    await world.deliver(8)
+    await world.attempt(0, 1, 5, 3, 6)
+    await world.commit(2, "2")
+    async with world.journal(LATER_MS) as journal:
+        partition = (await opened(journal, {0}))[0]
+    assert [offset for offset in range(2, 8) if partition.open(offset)] == [2, 4, 7]
 
 
 async def test_records_that_are_no_attempts_are_passed_over(world: World) -> None:
