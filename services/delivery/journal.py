@@ -7,8 +7,8 @@ flight are repeated; reading a little further back fills the memory of recent de
 partitions come back in a rebalance to whom they were taken from: of those only what is new is read.
 
 Nothing is sent while a journal is read, so how far back is bounded (``Depth``): repeats are what
-fan-out or retry had published and not committed when it died, which is seconds old while others go
-on, and among the last records while nobody does.
+fan-out or retry had published and not committed when it died, and that is seconds old while others
+go on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.delivery.memory import Memory
-from services.delivery.partition import JournalEntry, Partition, Remembered, journal_start
+from services.delivery.partition import Depth, JournalEntry, Partition, Remembered, journal_start
 from shared.kafka.cluster import Cluster
 from shared.kafka.connect import connected
 from shared.models.attempts import decode_finished
@@ -34,21 +34,6 @@ READ_WAIT_MS: Final = 200
 RECORDS_AT_ONCE: Final = 1_000  # answers come in between
 
 _log = structlog.get_logger("journal")
-
-
-class Depth(NamedTuple):
-    """How many records of a journal are read for the memory: those of the last ``recent_ms``.
-
-    At least ``least``, and no more than ``most``, which is the memory's size.
-    """
-
-    least: int
-    recent_ms: int
-    most: int
-
-    def records(self, recent: int) -> int:
-        """Return how many to read where ``recent`` are that young."""
-        return min(max(recent, self.least), self.most)
 
 
 class Journal:

@@ -37,29 +37,12 @@ _SECONDS = TallyHistogram(
     "Duration of an attempt",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
+_WITHOUT_RETRIES_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _END_TO_END = TallyHistogram(
     "hooklane_delivery_end_to_end_seconds",
     "From the event's time on Kafka to the answer that was a success, by attempts: one, or more",
     labelnames=("attempts",),
-    buckets=(
-        0.01,
-        0.025,
-        0.05,
-        0.1,
-        0.25,
-        0.5,
-        1,
-        2.5,
-        5,
-        10,
-        30,
-        60,
-        300,
-        600,
-        1_800,
-        7_200,
-        86_400,
-    ),
+    buckets=(*_WITHOUT_RETRIES_S, 300, 600, 1_800, 7_200, 86_400),
 )
 IN_FLIGHT = Gauge("hooklane_delivery_in_flight", "Requests in flight")
 OPEN = Gauge("hooklane_delivery_open_records", "Records read and not finished")

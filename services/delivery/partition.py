@@ -35,6 +35,24 @@ class Remembered(NamedTuple):
     until: int
 
 
+class Depth(NamedTuple):
+    """How many records of a journal are read for the memory: those of the last ``recent_ms``.
+
+    At least ``least``, and no more than ``most``, which is the memory's size.
+    """
+
+    least: int
+    recent_ms: int
+    most: int
+
+    def records(self, recent: int) -> int:
+        """Return how many to read where ``recent`` are that young.
+
+        Where none is, all may have been down for long, and nobody waits for this.
+        """
+        return min(max(recent, self.least), self.most) if recent else self.most
+
+
 class JournalEntry(NamedTuple):
     """A record of ``attempts`` with its own offset there."""
 

@@ -20,9 +20,10 @@ from services.delivery.consumer import (
 )
 from services.delivery.destination import Destinations
 from services.delivery.engine import Engine
-from services.delivery.journal import Depth, Journal
+from services.delivery.journal import Journal
 from services.delivery.lanes import Lanes
 from services.delivery.outbox import Names
+from services.delivery.partition import Depth
 from services.delivery.trail import Trail
 from shared.config import Settings
 from shared.http.ares import AresResolver

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from services.delivery.journal import Depth, Journal
+from services.delivery.journal import Journal
 from services.delivery.memory import Memory
-from services.delivery.partition import Partition, Remembered
+from services.delivery.partition import Depth, Partition, Remembered
 from shared.kafka.cluster import Cluster
 from shared.kafka.publisher import Record
 from shared.models.attempts import Attempt, encode_attempt
@@ -24,7 +24,8 @@ from tests.support.servers import KafkaServer, fresh_name
 pytestmark = pytest.mark.integration
 
 LEAST, MEMORY = 2, 3
-NOW_MS, LATER_MS = 1_700_000_000_000, 4_000_000_000_000  # all records are younger, older
+RECENT_MS = 60_000
+NOW_MS = 1_700_000_000_000  # all records are younger, unless they are given a time
 
 
 class World:
@@ -40,14 +41,17 @@ class World:
         async with publishing(self.cluster) as publisher:
             await publisher.publish([Record(self.deliveries, None, b"{}", partition=0)] * count)
 
-    async def attempt(self, *offsets: int) -> None:
+    async def attempt(self, *offsets: int, at_ms: int | None = None) -> None:
         """Note that the deliveries at these offsets are finished."""
-        await self.write([encode_attempt(_attempt(offset)) for offset in offsets])
+        await self.write([encode_attempt(_attempt(offset)) for offset in offsets], at_ms)
 
-    async def write(self, values: Sequence[bytes]) -> None:
+    async def write(self, values: Sequence[bytes], at_ms: int | None = None) -> None:
         async with publishing(self.cluster) as publisher:
             await publisher.publish(
-                [Record(self.attempts, None, value, partition=0) for value in values]
+                [
+                    Record(self.attempts, None, value, partition=0, timestamp_ms=at_ms)
+                    for value in values
+                ]
             )
 
     async def commit(self, offset: int, metadata: str) -> None:
@@ -61,14 +65,14 @@ class World:
         await consumer.stop()
 
     @asynccontextmanager
-    async def journal(self, now_ms: int = NOW_MS) -> AsyncIterator[Journal]:
+    async def journal(self) -> AsyncIterator[Journal]:
         journal = Journal(
             cluster=self.cluster,
             group=self.group,
             deliveries=self.deliveries,
             attempts=self.attempts,
-            depth=Depth(least=LEAST, recent_ms=60_000, most=MEMORY),
-            now_ms=lambda: now_ms,
+            depth=Depth(least=LEAST, recent_ms=RECENT_MS, most=MEMORY),
+            now_ms=lambda: NOW_MS,
         )
         await journal.start()
         try:
@@ -176,23 +180,23 @@ async def test_a_commit_without_metadata_still_fills_the_memory(world: World) ->
     assert not memory.is_new("wh_1", meta)
 
 
-@pytest.mark.parametrize(("now_ms", "remembered"), [(NOW_MS, MEMORY), (LATER_MS, LEAST)])
-async def test_of_what_is_old_little_is_remembered(
-    world: World, now_ms: int, remembered: int
+@pytest.mark.parametrize(("young", "remembered"), [(0, MEMORY), (1, LEAST), (3, MEMORY)])
+async def test_of_what_is_old_little_is_remembered_while_others_go_on(
+    world: World, young: int, remembered: int
 ) -> None:
-    await world.attempt(*range(10))
+    await world.attempt(*range(10), at_ms=NOW_MS - RECENT_MS - 1)
+    await world.attempt(*range(10, 10 + young), at_ms=NOW_MS)
     await world.commit(10, "10")
-    async with world.journal(now_ms) as journal:
+    async with world.journal() as journal:
         assert len((await opened(journal, {0}))[0].memory) == remembered
 
 
 async def test_what_was_finished_ahead_is_known_however_long_ago(world: World) -> None:
     await world.deliver(8)
-    await world.attempt(0, 1, 5, 3, 6)
+    await world.attempt(0, 1, 5, 3, 6, at_ms=NOW_MS - RECENT_MS - 1)
+    await world.attempt(7, at_ms=NOW_MS)
     await world.commit(2, "2")
-    async with world.journal(LATER_MS) as journal:
-        partition = (await opened(journal, {0}))[0]
-    assert [offset for offset in range(2, 8) if partition.open(offset)] == [2, 4, 7]
+    assert await world.unfinished(2, 8) == [2, 4]
 
 
 async def test_records_that_are_no_attempts_are_passed_over(world: World) -> None:

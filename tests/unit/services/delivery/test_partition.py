@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from services.delivery.memory import Memory
 from services.delivery.partition import (
     Commit,
+    Depth,
     JournalEntry,
     Partition,
     journal_start,
@@ -146,6 +147,11 @@ def test_the_journal_is_read_from_where_the_metadata_says_or_earlier(
     metadata: str, end: int, memory_size: int, start: int
 ) -> None:
     assert journal_start(metadata, end, memory_size) == start
+
+
+@pytest.mark.parametrize(("recent", "records"), [(1, 20), (50, 50), (500, 100), (0, 100)])
+def test_a_journal_is_read_as_far_back_as_a_repeat_may_be(recent: int, records: int) -> None:
+    assert Depth(least=20, recent_ms=60_000, most=100).records(recent) == records
 
 
 class Copy(NamedTuple):
