@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -96,11 +95,16 @@ async def _claimed(ports: Ports, holder: str) -> Job | None:
 async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
     """Work at a job for a turn, at its rate; then it is the turn of one that has waited."""
     turn_ends_s, ahead = time.monotonic() + JOB_TURN_S, jobs.Ahead()
-    pause = functools.partial(_pause, stopping)
     try:
         while job is not None and not stopping.is_set():
-            job = await jobs.step(ports, job, ahead, pause)
-            if time.monotonic() > turn_ends_s:
+            began_s, before = time.monotonic(), job.sent
+            job = await jobs.step(ports, job, ahead)
+            now_s = time.monotonic()
+            if job is None:
+                return
+            rest_s = jobs.rest_s(job.rate_per_s, job.sent - before, now_s - began_s)
+            await _pause(stopping, rest_s)
+            if now_s > turn_ends_s:
                 break
         if job is not None:
             await ports.jobs.hold(job, ports.now_ms())

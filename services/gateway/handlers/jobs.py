@@ -6,15 +6,14 @@ or was thought to be dead, publishes the same deliveries twice: same endpoint, e
 which the delivery worker recognises and sends once.
 
 A piece begins with a look at what people want of the job, so that a pause or a cancel counts from
-the next piece on; ``rest_s`` keeps a job to its rate. A piece rests between the slices that it
-publishes: all at once they would hold up what is live.
+the next piece on; ``rest_s`` keeps a job to its rate.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, get_args
 
 from msgspec.structs import replace
@@ -32,16 +31,11 @@ from shared.models.searches import Asked
 
 PIECES_PER_S: Final = 2
 PIECE_ROWS_MAX: Final = 500
-SLICES: Final = 10  # in which a piece is published
 AHEAD_ROWS: Final = 5_000
 COUNT_ROWS: Final = 5_000
 PUBLISH_TIMEOUT_MS: Final = 5_000
 REST_MIN_S: Final = 0.01
 SENT_BEFORE: Final = "sent_again_before"
-
-
-Pause = Callable[[float], Awaitable[None]]
-"""Waits so many seconds, or less where there is a reason not to."""
 
 
 class Counted(NamedTuple):
@@ -115,22 +109,14 @@ class Ahead:
         return taken, self._place
 
 
-async def _at_once(seconds: float) -> None:
-    """Wait for nothing."""
-
-
-async def step(
-    ports: Ports, held: Job, ahead: Ahead | None = None, pause: Pause = _at_once
-) -> Job | None:
+async def step(ports: Ports, held: Job, ahead: Ahead | None = None) -> Job | None:
     """Do a piece of a job; returns the job as it is then, None when there is no more to do.
 
-    ``ahead`` is the same for all pieces that one caller does; with ``pause`` they are done at the
-    job's rate. None is returned at the job's end, when it is paused, and when another gateway holds
-    it by now.
+    ``ahead`` is the same for all pieces that one caller does. None is returned at the job's end,
+    when it is paused, and when another gateway holds it by now.
 
     Raises Outage: then nothing of the piece counts, and it is to be done again.
     """
-    began_ms = ports.now_ms()
     job = await ports.jobs.hold(held, ports.now_ms() + HELD_MS)
     if job is None:
         return None
@@ -146,11 +132,7 @@ async def step(
         if obstacle is not None:
             return await _let_go(ports, job, "stopped", f"webhook_{obstacle}")
     rows, place = await (ahead or Ahead()).take(ports, job, piece_rows(job.rate_per_s))
-    going, job = await _chosen(ports, job, rows, target)
-    records, job = await _noted(ports, job, going)
-    took_s = (ports.now_ms() - began_ms) / 1_000
-    await _publish(ports, records, rest_s(job.rate_per_s, len(records), took_s), pause)
-    job = replace(job, before=place)
+    job = replace(await _send(ports, job, rows, target), before=place)
     return await _store(ports, job if place is not None else _finished(ports, job))
 
 
@@ -169,10 +151,10 @@ def piece_rows(rate_per_s: int) -> int:
 
 
 def rest_s(rate_per_s: int, sent: int, took_s: float) -> float:
-    """Return how long a piece rests that sends so many and took so long to prepare. Pure.
+    """Return how long to rest after a piece that has sent so many. Pure.
 
-    No faster than the rate, and never for less than half of what it took: it has used what answers
-    callers, too.
+    No faster than the rate, and never for less than half of what the piece took: it has used what
+    answers callers, too.
     """
     return max(sent / rate_per_s - took_s, took_s / 2, REST_MIN_S)
 
@@ -197,10 +179,8 @@ class _Going(NamedTuple):
     kept: Kept
 
 
-async def _chosen(
-    ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | None
-) -> tuple[list[_Going], Job]:
-    """Return the rows that can be sent again, and the job with the others counted."""
+async def _send(ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | None) -> Job:
+    """Send rows again; returns the job with what became of them counted."""
     skips = Counter(job.skips)
     targets = await _targets(ports, job, rows) if target is None else {}
     going: list[_Going] = []
@@ -214,11 +194,6 @@ async def _chosen(
             unavailable += 1
         else:
             going.append(_Going(row, endpoint, kept))
-    return going, replace(job, skips=dict(skips), unavailable=job.unavailable + unavailable)
-
-
-async def _noted(ports: Ports, job: Job, going: Sequence[_Going]) -> tuple[list[Record], Job]:
-    """Note what is to be sent again; returns that, and the job with it counted."""
     wanted = [_note(job, one, ports.now_ms()) for one in going]
     notes = await ports.jobs.note(wanted) if wanted else []
     records = [
@@ -226,22 +201,16 @@ async def _noted(ports: Ports, job: Job, going: Sequence[_Going]) -> tuple[list[
         for one, note in zip(going, notes, strict=True)
         if note.job_id == job.id
     ]
-    skips = Counter(job.skips)
+    if records:
+        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
     if len(records) < len(going):
         skips[SENT_BEFORE] += len(going) - len(records)
-    return records, replace(job, sent=job.sent + len(records), skips=dict(skips))
-
-
-async def _publish(ports: Ports, records: Sequence[Record], rest_s: float, pause: Pause) -> None:
-    """Publish records in slices, with a part of the rest after each of them."""
-    began_ms, size = ports.now_ms(), -(-len(records) // SLICES)
-    for start in range(0, len(records), size or 1):
-        some = records[start : start + size]
-        await ports.sink.publish_within(some, PUBLISH_TIMEOUT_MS)
-        behind_s = rest_s * (start + len(some)) / len(records)
-        await pause(max(0.0, behind_s - (ports.now_ms() - began_ms) / 1_000))
-    if not records:
-        await pause(rest_s)
+    return replace(
+        job,
+        sent=job.sent + len(records),
+        skips=dict(skips),
+        unavailable=job.unavailable + unavailable,
+    )
 
 
 async def _targets(ports: Ports, job: Job, rows: Iterable[Row]) -> dict[str, Endpoint | None]:

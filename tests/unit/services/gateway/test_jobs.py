@@ -434,21 +434,6 @@ def test_a_piece_that_took_long_is_followed_by_a_rest_half_as_long() -> None:
     assert jobs.rest_s(100, 0, 0.0) == jobs.REST_MIN_S
 
 
-async def test_a_piece_is_published_slice_by_slice_over_its_time() -> None:
-    world = World(replace(JOB, rate_per_s=20))
-    rests: list[tuple[int, float]] = []
-
-    async def pause(seconds: float) -> None:
-        rests.append((len(world.published), round(seconds, 3)))
-        world.clock.now_ms += round(seconds * 1_000)
-
-    held = await world.claim("gateway-1", world.clock())
-    assert held is not None
-    await jobs.step(world.ports, held, pause=pause)
-
-    assert rests == [(sent, 0.05) for sent in range(1, SHORT_PAGE + 1)]
-
-
 async def test_a_fault_while_jobs_are_looked_for_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
