@@ -34,6 +34,7 @@ LOCKS: Final = (".lock", "package-lock.json", "requirements.txt", ".npmrc", "Doc
 
 EDGES: Final = {
     "services/delivery/engine.py": "stamps attempts with the clock; its parts take the time",
+    "services/delivery/wiring.py": "hands the clock in",
     "services/gateway/admin.py": "a command: reads its own environment",
     "services/gateway/wiring.py": "hands clock and entropy to the handlers and stores",
     "services/recorder/wiring.py": "hands clock and entropy to the endpoint store",
