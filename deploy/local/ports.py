@@ -3,17 +3,24 @@
 A chosen port stays with its server across restarts, so it must not be one that the kernel hands to
 outgoing connections meanwhile: the range here ends below every platform's ephemeral ports (Linux
 starts at 32768, macOS at 49152, RFC 6335 says 49152).
+
+Another process that chooses at the same time must not choose it, either, before its server listens
+or while that is restarted. So the UDP port of the same number is held as a mark.
 """
 
+import os
 import random
 import socket
+from collections import deque
 
 from deploy.local.errors import LocalError
 
 HOST = "127.0.0.1"
 CHOSEN = range(20_000, 32_768)
 _TRIES = 100
+_MARKS_MAX = 200  # files that are open for it
 _given: set[int] = set()  # chosen by this process, though their servers may not listen yet
+_marks: deque[int] = deque()
 
 
 def is_free(port: int) -> bool:
@@ -31,10 +38,23 @@ def is_free(port: int) -> bool:
 def choose() -> int:
     """Return a free port, another one each time; raises `LocalError` if none can be found."""
     for port in random.sample(CHOSEN, _TRIES):
-        if port not in _given and is_free(port):
+        if port not in _given and is_free(port) and _mark(port):
             _given.add(port)
             return port
     raise LocalError(f"none of {_TRIES} ports tried from {CHOSEN.start} up is free on {HOST}")
+
+
+def _mark(port: int) -> bool:
+    """Keep other processes from choosing the port; tell whether none of them has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mark:
+        try:
+            mark.bind((HOST, port))
+        except OSError:
+            return False
+        _marks.append(mark.detach())
+    if len(_marks) > _MARKS_MAX:
+        os.close(_marks.popleft())
+    return True
 
 
 def claim(port: int, *, owner: str, setting: str) -> int:

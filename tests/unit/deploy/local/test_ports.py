@@ -1,12 +1,17 @@
 """Ports: a free one on request, a clear line for a busy one."""
 
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from deploy.local import ports
 from deploy.local.errors import LocalError
+from tests.architecture.repository import ROOT
 
 
 @pytest.fixture
@@ -52,3 +57,27 @@ def test_a_port_whose_connections_linger_counts_as_free() -> None:
             accepted.close()  # the side that closes first keeps the port in TIME_WAIT
 
     assert ports.is_free(port)
+
+
+def test_two_processes_never_choose_the_same_port() -> None:
+    """Both try the same ports in the same order, and neither's server listens yet."""
+    program = (
+        "import random, sys\nfrom deploy.local import ports\nrandom.seed(1)\n"
+        "print([ports.choose() for _ in range(3)], flush=True)\nsys.stdin.read()"
+    )
+    with ExitStack() as running:
+        both = [
+            running.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    cwd=ROOT,
+                    text=True,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            for _ in range(2)
+        ]
+        chosen = [json.loads(one.stdout.readline()) for one in both if one.stdout is not None]
+
+    assert len({*chosen[0], *chosen[1]}) == 6
