@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     root = argparse.ArgumentParser(prog="python -m bench.rolling", description=__doc__)
     root.add_argument("--rate", type=int, default=100, help="events a second (default 100)")
-    root.add_argument("--pause", type=float, default=10.0, help="seconds after each restart")
+    root.add_argument("--pause", type=float, default=20.0, help="seconds after each restart")
     root.add_argument("--quiet", type=int, default=QUIET_S, help="seconds without a restart")
     root.add_argument("--change", type=int, default=20, help="seconds for adding or removing")
     root.add_argument("--only", choices=("restart", "scale"), help="leave the other one out")
