@@ -30,7 +30,7 @@ from shared.models.management import (
 )
 from shared.models.rejected import Rejected
 from shared.models.searches import Asked
-from shared.models.stats import Cells
+from shared.models.stats import Cells, Reading
 from shared.models.times import iso_ms
 from shared.observe.traces import OFF, Tracer
 from shared.policy.addresses import EgressPolicy
@@ -250,19 +250,8 @@ class LogSearch(Protocol):
 class Stats(Protocol):
     """Statistics; a series is a workspace's id or an endpoint's."""
 
-    async def read(
-        self,
-        series: Collection[str],
-        bucket_ms: int,
-        since_ms: int,
-        until_ms: int,
-        *,
-        by_type: bool,
-    ) -> Mapping[str, Cells]:
-        """Return the cells of each series, a minute, an hour or a day long, that begin then.
-
-        Without ``by_type`` only the sum of a bucket's cells is right.
-        """
+    async def read(self, series: Collection[str], reading: Reading) -> Mapping[str, Cells]:
+        """Return the cells of each series that are asked for."""
 
 
 class Health(Protocol):

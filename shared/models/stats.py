@@ -100,6 +100,19 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     cells: tuple[tuple[Key, Counts], ...] = ()
 
 
+class Reading(NamedTuple):
+    """What is read of a series: the buckets that begin from ``since_ms`` on, before ``until_ms``.
+
+    ``bucket_ms`` is a minute, an hour or a day. Without ``by_type`` what is said of types is not
+    theirs: only the sum of a bucket's cells is right.
+    """
+
+    bucket_ms: int
+    since_ms: int
+    until_ms: int
+    by_type: bool
+
+
 Cells: TypeAlias = dict[int, dict[str, Counts]]
 """Counts by the start of their bucket (Unix milliseconds) and by event type."""
 

@@ -26,6 +26,7 @@ from shared.models.stats import (
     MINUTES_KEPT_MS,
     Cells,
     Counts,
+    Reading,
     total,
 )
 
@@ -101,13 +102,13 @@ async def get(ports: Ports, caller: Caller, query: Query) -> Report:
         series = [(await endpoints.get(ports, caller, query.webhook_id)).id]
     elif group_by == "webhook_id":
         series = await _all_webhooks(ports, caller, window)
-    found = await ports.stats.read(
-        series,
+    reading = Reading(
         BUCKET_MS[window.bucket],
         window.since_ms,
         window.until_ms,
         by_type=wanted is not None or group_by == "event_type",
     )
+    found = await ports.stats.read(series, reading)
     if group_by == "webhook_id":
         groups = [_series(name, found[name], window, wanted) for name in series]
     elif group_by == "event_type":

@@ -30,6 +30,7 @@ from shared.models.stats import (
     MINUTE_MS,
     MINUTES_KEPT_MS,
     Cells,
+    Reading,
     Segment,
     decode_segment,
     encode_segment,
@@ -203,20 +204,9 @@ class StatsReader:
     def __init__(self, mongo: Mongo) -> None:
         self._pages = mongo.collection(PAGES)
 
-    async def read(
-        self,
-        series: Collection[str],
-        bucket_ms: int,
-        since_ms: int,
-        until_ms: int,
-        *,
-        by_type: bool,
-    ) -> dict[str, Cells]:
-        """Return the cells of each series whose buckets begin in this time.
-
-        ``bucket_ms`` is a minute, an hour or a day. Without ``by_type`` what is said of types is
-        not theirs: only the sum of a bucket's cells is right.
-        """
+    async def read(self, series: Collection[str], reading: Reading) -> dict[str, Cells]:
+        """Return the cells of each series that are asked for."""
+        bucket_ms, since_ms, until_ms, by_type = reading
         length = _KEPT_IN[bucket_ms]
         view = SUMS if bucket_ms == length.page_ms else CELLS if by_type else TOTALS
         wanted = {

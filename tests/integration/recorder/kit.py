@@ -17,7 +17,7 @@ from shared.kafka.names import group_name, topic_name
 from shared.kafka.publisher import Publisher, Record
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.management import Endpoint
-from shared.models.stats import DAY_MS, Counts, total
+from shared.models.stats import DAY_MS, Counts, Reading, total
 from shared.observe.health import Pulse
 from shared.policy.health import EndpointHealth
 from shared.runtime import Runtime
@@ -102,7 +102,9 @@ class World:
         """Return what was counted of the workspace in all."""
         since_ms = LATER_MS // DAY_MS * DAY_MS
         reader = StatsReader(self.mongo)
-        found = await reader.read(["ws_1"], DAY_MS, since_ms, since_ms + 7 * DAY_MS, by_type=False)
+        found = await reader.read(
+            ["ws_1"], Reading(DAY_MS, since_ms, since_ms + 7 * DAY_MS, by_type=False)
+        )
         return total(one for types in found["ws_1"].values() for one in types.values())
 
     async def counted(self, endpoint_id: str, failures: int) -> EndpointHealth:

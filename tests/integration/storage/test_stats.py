@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo import UpdateOne
 
-from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, Segment, total
+from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, Reading, Segment, total
 from shared.storage.mongo.client import Mongo
 from shared.storage.mongo.stats import PAGES, StatsReader, StatsStore
 from tests.support.statistics import segment_of
@@ -34,7 +34,7 @@ async def reads(
     mongo: Mongo, bucket_ms: int, series: Sequence[str], *, by_type: bool
 ) -> Sequence[Cells]:
     reader = StatsReader(mongo)
-    found = await reader.read(series, bucket_ms, START_MS, START_MS + DAY_MS, by_type=by_type)
+    found = await reader.read(series, Reading(bucket_ms, START_MS, START_MS + DAY_MS, by_type))
     return list(found.values())
 
 
@@ -110,7 +110,7 @@ async def test_a_window_reads_the_pages_it_touches_and_nothing_outside(mongo: Mo
         await store.write([segment(number)])
     since_ms, until_ms = START_MS + 59 * MINUTE_MS, START_MS + 61 * MINUTE_MS
     found = await StatsReader(mongo).read(
-        ["ws_1", "wh_9"], MINUTE_MS, since_ms, until_ms, by_type=True
+        ["ws_1", "wh_9"], Reading(MINUTE_MS, since_ms, until_ms, by_type=True)
     )
 
     assert sorted(found["ws_1"]) == [since_ms, START_MS + HOUR_MS]

@@ -10,7 +10,7 @@ from services.gateway.handlers.stats import BUCKETS_MAX, POINTS_MAX, Query, wind
 from services.gateway.routes.stats import stats_of
 from services.gateway.stats_schemas import Stats
 from shared.models.errors import Invalid
-from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, slot_of, total
+from shared.models.stats import DAY_MS, HOUR_MS, MINUTE_MS, Cells, Counts, Reading, slot_of, total
 from shared.models.times import iso_ms
 from tests.unit.services.gateway.fakes import NOW_MS, caller, ports
 
@@ -24,21 +24,13 @@ class Stored:
         self.cells = cells
         self.asked: tuple[list[str], int] | None = None
 
-    async def read(
-        self,
-        series: Collection[str],
-        bucket_ms: int,
-        since_ms: int,
-        until_ms: int,
-        *,
-        by_type: bool,
-    ) -> dict[str, Cells]:
-        self.asked = list(series), bucket_ms
+    async def read(self, series: Collection[str], reading: Reading) -> dict[str, Cells]:
+        self.asked = list(series), reading.bucket_ms
         return {
             one: {
-                start_ms: types if by_type else {"": total(types.values())}
+                start_ms: types if reading.by_type else {"": total(types.values())}
                 for start_ms, types in self.cells.get(one, {}).items()
-                if since_ms <= start_ms < until_ms
+                if reading.since_ms <= start_ms < reading.until_ms
             }
             for one in series
         }
