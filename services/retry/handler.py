@@ -35,7 +35,7 @@ MOVE_SMALL_RECORDS: Final = 64
 MOVE_EVERY_MS: Final = 20  # after a small move, so that a trickle is not a request for each record
 POLLS_MAX: Final = 8  # before a move: a poll is small, so that memory is bounded whatever comes
 WAIT_MS_MAX: Final = 1_000  # how late a clock that was set is noticed
-REPORT_EVERY_MS: Final = 1_000
+REPORT_EVERY_S: Final = 1.0
 
 Clock = Callable[[], int]
 """Returns Unix milliseconds."""
@@ -98,7 +98,6 @@ class Retry:
         self._dead_topic = dead_topic
         self._queues = Queues(tiers)
         self._not_before_ms = 0
-        self._reported_ms = 0
 
     def release(self) -> None:
         """Forget what is held: the partitions were taken away, and their owner reads them again."""
@@ -113,7 +112,20 @@ class Retry:
                 if counts:
                     with metrics.MOVE_SECONDS.time():
                         await self._group.work(self._move(counts))
-            self._report()
+
+    async def keep_reporting(self) -> None:
+        """Tell what waits and what is late, for ever: also while the broker takes nothing."""
+        while True:
+            self.report()
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    def report(self) -> None:
+        """Set the gauges."""
+        ends = {tp: self._group.end_offset(tp) or 0 for tp in self._group.assigned()}
+        for name, state in self._queues.states(self._clock(), ends).items():
+            metrics.OVERDUE_SECONDS.labels(name).set(state.overdue_ms / 1000)
+            metrics.OVERDUE_COUNT.labels(name).set(state.overdue_count)
+            metrics.WAITING.labels(name).set(state.waiting_count)
 
     async def _fill(self) -> None:
         """Poll until something has to move, and while polls bring records, but not for ever."""
@@ -211,17 +223,6 @@ class Retry:
         """Return how long to gather after a small move; a clock that was set back ends it."""
         left_ms = self._not_before_ms - self._clock()
         return left_ms if 0 < left_ms <= MOVE_EVERY_MS else 0
-
-    def _report(self) -> None:
-        now_ms = self._clock()
-        if 0 <= now_ms - self._reported_ms < REPORT_EVERY_MS:
-            return
-        self._reported_ms = now_ms
-        ends = {tp: self._group.end_offset(tp) or 0 for tp in self._group.assigned()}
-        for name, state in self._queues.states(now_ms, ends).items():
-            metrics.OVERDUE_SECONDS.labels(name).set(state.overdue_ms / 1000)
-            metrics.OVERDUE_COUNT.labels(name).set(state.overdue_count)
-            metrics.WAITING.labels(name).set(state.waiting_count)
 
 
 def _report_poison(held: Held) -> None:

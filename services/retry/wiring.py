@@ -6,6 +6,7 @@ and long polls for topics that mostly wait, and a rebalance of one tier would no
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -60,7 +61,10 @@ async def main(settings: Settings, runtime: Runtime) -> None:
     try:
         await member.join(retry.release)
         runtime.ready()
-        await retry.run(runtime.stopping)
+        async with asyncio.TaskGroup() as tasks:
+            reporting = tasks.create_task(retry.keep_reporting())
+            await retry.run(runtime.stopping)
+            reporting.cancel()
         runtime.ready(False)
     finally:
         await member.leave()

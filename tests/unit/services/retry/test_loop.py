@@ -149,7 +149,7 @@ async def test_the_metrics_say_how_long_the_earliest_record_is_overdue() -> None
     world = World({HOUR: [delivery(HOUR, n, NOON_MS + HOUR_MS) for n in range(3)]})
     retry = await run(world, NOON_MS + 1_000)
     world.now_ms = NOON_MS + HOUR_MS + 90_000
-    retry._report()
+    retry.report()
 
     def sample(name: str) -> float | None:
         return REGISTRY.get_sample_value(f"hooklane_retry_{name}", {"tier": "1h"})
