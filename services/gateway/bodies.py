@@ -109,6 +109,7 @@ class DeliveriesReader:
                         if (tp.partition, record.offset) in found:
                             found[tp.partition, record.offset] = record
                     _go_on(consumer, left, tp, await consumer.position(tp))
+                    await asyncio.sleep(0)  # what is at hand is unpacked at once: let callers in
         finally:
             consumer.unsubscribe()
         return found

@@ -20,18 +20,19 @@ class GuardedBodies:
 
     async def read(self, place: Place) -> Kept:
         """Return that ``deliveries`` record; raises BodyUnavailable, Outage."""
-        (found,) = await self._guarded([await self._bodies.read(place)])
+        (found,) = await self.unerased([await self._bodies.read(place)])
         if isinstance(found, BodyUnavailable):
             raise found
         return found
 
     async def read_many(self, places: Sequence[Place]) -> Sequence[Kept | BodyUnavailable]:
         """Return these records, in order, or why one is not to be had; raises BodyAway, Outage."""
-        return await self._guarded(await self._bodies.read_many(places))
+        return await self.unerased(await self._bodies.read_many(places))
 
-    async def _guarded(
+    async def unerased(
         self, found: Sequence[Kept | BodyUnavailable]
     ) -> list[Kept | BodyUnavailable]:
+        """Return what was read, without what is erased by now; raises Outage."""
         events = {_event(one) for one in found if isinstance(one, Kept)}
         if not events:
             return list(found)

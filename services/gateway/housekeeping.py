@@ -16,6 +16,7 @@ import structlog
 
 from services.gateway import metrics
 from services.gateway.handlers import deletions, jobs
+from services.gateway.handlers.ahead import Ahead
 from services.gateway.ports import Ports
 from services.gateway.routes.health import Checks
 from services.gateway.uses import Uses
@@ -69,6 +70,7 @@ async def keep_swept(
 async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> None:
     """Take up jobs that nobody works at, ``JOBS_AT_ONCE``, until ``stopping`` is set."""
     working: set[asyncio.Task[None]] = set()
+    aheads: dict[str, Ahead] = {}
     async with asyncio.TaskGroup() as tasks:
         for number in itertools.count():
             if stopping.is_set():
@@ -77,7 +79,7 @@ async def keep_working(stopping: asyncio.Event, ports: Ports, holder: str) -> No
             has_room = len(working) < JOBS_AT_ONCE
             job = await _claimed(ports, f"{holder}.{number}") if has_room else None
             if job is not None:
-                working.add(tasks.create_task(_work(stopping, ports, job)))
+                working.add(tasks.create_task(_work(stopping, ports, job, aheads)))
             else:
                 await _pause(stopping, JOB_LOOK_EVERY_S)
 
@@ -92,9 +94,16 @@ async def _claimed(ports: Ports, holder: str) -> Job | None:
     return None
 
 
-async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
-    """Work at a job for a turn, at its rate; then it is the turn of one that has waited."""
-    turn_ends_s, ahead = time.monotonic() + JOB_TURN_S, jobs.Ahead()
+async def _work(
+    stopping: asyncio.Event, ports: Ports, claimed: Job, aheads: dict[str, Ahead]
+) -> None:
+    """Work at a job for a turn, at its rate; then it is the turn of one that has waited.
+
+    What was read ahead is kept for its next turn, of as many jobs as are worked at.
+    """
+    job: Job | None = claimed
+    ahead = aheads.pop(claimed.id, None) or Ahead()
+    turn_ends_s = time.monotonic() + JOB_TURN_S
     try:
         while job is not None and not stopping.is_set():
             began_s, before = time.monotonic(), job.sent
@@ -107,6 +116,9 @@ async def _work(stopping: asyncio.Event, ports: Ports, job: Job | None) -> None:
             if now_s > turn_ends_s:
                 break
         if job is not None:
+            aheads[job.id] = ahead
+            if len(aheads) > JOBS_AT_ONCE:
+                del aheads[next(iter(aheads))]
             await ports.jobs.hold(job, ports.now_ms())
     except HooklaneError as error:
         # It is free again when our hold on it is over.

@@ -402,6 +402,15 @@ class Bodies(Protocol):
         """Return these records, in order, or why one is not to be had; raises BodyAway."""
 
 
+class JobBodies(Bodies, Protocol):
+    """Bodies that are read some time before they are used."""
+
+    async def unerased(
+        self, found: Sequence[Kept | BodyUnavailable]
+    ) -> Sequence[Kept | BodyUnavailable]:
+        """Return what was read before, without what was erased since; raises Outage."""
+
+
 class Sink(Protocol):
     """Kafka for writing."""
 
@@ -431,7 +440,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     rejected: RejectedEvents
     erasures: Erasures
     bodies: Bodies
-    job_bodies: Bodies
+    job_bodies: JobBodies
     sink: Sink
     profiles: Mapping[str, Profile]
     keyring: Keyring

@@ -76,7 +76,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A page of the log: rows older than the delivery ``before``, newest first, due in this time.
 
     From ``since_ms`` on, before ``until_ms``. A page with a filter may be short although another
-    one follows.
+    one follows. A page of ``whole_seconds`` ends with a second: it may be longer than ``limit``,
+    and no second is read twice by whoever reads on.
     """
 
     limit: int
@@ -84,3 +85,4 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     chosen: AttemptFilter = ALL_ATTEMPTS
     since_ms: int | None = None
     until_ms: int | None = None
+    whole_seconds: bool = False

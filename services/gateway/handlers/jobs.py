@@ -12,7 +12,7 @@ the next piece on; ``rest_s`` keeps a job to its rate.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, get_args
 
@@ -20,18 +20,19 @@ from msgspec.structs import replace
 
 from services.gateway.auth import Caller
 from services.gateway.choices import one_of
-from services.gateway.handlers import deliveries
-from services.gateway.ports import BodyAway, BodyUnavailable, Kept, Ports, Row, RowPage
+from services.gateway.handlers.ahead import Ahead, Piece
+from services.gateway.handlers.ahead import page as log_page
+from services.gateway.ports import BodyUnavailable, Kept, Ports, Row
 from shared.kafka.publisher import Record
 from shared.models.deliveries import META_HEADER, encode_meta
-from shared.models.errors import Conflict, NotFound, Outage
+from shared.models.errors import Conflict, NotFound
 from shared.models.jobs import HELD_MS, WORKED_AT, Job, JobState, Resend, Wish
 from shared.models.management import Endpoint
-from shared.models.searches import Asked
 
 PIECES_PER_S: Final = 2
 PIECE_ROWS_MAX: Final = 500
-AHEAD_ROWS: Final = 5_000
+WAVE_ROWS: Final = 25
+SPREAD: Final = 0.6
 COUNT_ROWS: Final = 5_000
 PUBLISH_TIMEOUT_MS: Final = 5_000
 REST_MIN_S: Final = 0.01
@@ -80,33 +81,12 @@ async def count(
     """Return how many deliveries a job is about; stops beyond ``matched_max``, or at a time."""
     matched, before = 0, None
     while True:
-        rows = await _page(ports, job, limit=COUNT_ROWS, before=before)
+        rows = await log_page(ports, job, limit=COUNT_ROWS, before=before)
         matched, before = matched + len(rows.rows), rows.next
         if before is None:
             return Counted(matched, exact=True)
         if matched > matched_max or (until_ms is not None and ports.now_ms() >= until_ms):
             return Counted(matched, exact=False)
-
-
-class Ahead:
-    """Rows that were read ahead of a job's place, so that a busy second is not read for each piece.
-
-    It belongs to whoever works at the job, and is worth nothing to others.
-    """
-
-    def __init__(self) -> None:
-        self._rows: deque[Row] = deque()
-        self._place: str | None = None
-        self._next: str | None = None
-
-    async def take(self, ports: Ports, job: Job, limit: int) -> tuple[list[Row], str | None]:
-        """Return the rows behind the job's place, and the place behind these; None is the end."""
-        if not self._rows or self._place != job.before:
-            found = await _page(ports, job, limit=AHEAD_ROWS, before=job.before)
-            self._rows, self._next = deque(found.rows), found.next
-        taken = [self._rows.popleft() for _ in range(min(limit, len(self._rows)))]
-        self._place = taken[-1].id if self._rows else self._next
-        return taken, self._place
 
 
 async def step(ports: Ports, held: Job, ahead: Ahead | None = None) -> Job | None:
@@ -131,9 +111,9 @@ async def step(ports: Ports, held: Job, ahead: Ahead | None = None) -> Job | Non
         obstacle = obstacle_of(target)
         if obstacle is not None:
             return await _let_go(ports, job, "stopped", f"webhook_{obstacle}")
-    rows, place = await (ahead or Ahead()).take(ports, job, piece_rows(job.rate_per_s))
-    job = replace(await _send(ports, job, rows, target), before=place)
-    return await _store(ports, job if place is not None else _finished(ports, job))
+    piece = await (ahead or Ahead()).take(ports, job, piece_rows(job.rate_per_s))
+    job = replace(await _send(ports, job, piece, target), before=piece.next)
+    return await _store(ports, job if piece.next is not None else _finished(ports, job))
 
 
 def obstacle_of(endpoint: Endpoint | None) -> str | None:
@@ -150,25 +130,22 @@ def piece_rows(rate_per_s: int) -> int:
     return max(1, min(PIECE_ROWS_MAX, rate_per_s // PIECES_PER_S))
 
 
+def spread_s(rate_per_s: int, sent: int) -> float:
+    """Return over how long a piece that sends so many is spread. Pure.
+
+    That is a part of the time it has by its rate; the rest is for getting it ready.
+    """
+    return SPREAD * sent / rate_per_s if sent > WAVE_ROWS else 0.0
+
+
 def rest_s(rate_per_s: int, sent: int, took_s: float) -> float:
     """Return how long to rest after a piece that has sent so many. Pure.
 
-    No faster than the rate, and never for less than half of what the piece took: it has used what
-    answers callers, too.
+    No faster than the rate, and never for less than half of the time in which the piece was at
+    work: it has used what answers callers, too.
     """
-    return max(sent / rate_per_s - took_s, took_s / 2, REST_MIN_S)
-
-
-async def _page(ports: Ports, job: Job, *, limit: int, before: str | None) -> RowPage:
-    """Return a page of the log of what a job is about, newest first."""
-    asked = Asked(
-        limit=limit,
-        before=before,
-        chosen=job.chosen(),
-        since_ms=job.since_ms,
-        until_ms=job.until_ms,
-    )
-    return await deliveries.read(ports, job.workspace_id, job.endpoint_id, asked)
+    busy_s = took_s - spread_s(rate_per_s, sent)
+    return max(sent / rate_per_s - took_s, busy_s / 2, REST_MIN_S)
 
 
 class _Going(NamedTuple):
@@ -179,13 +156,13 @@ class _Going(NamedTuple):
     kept: Kept
 
 
-async def _send(ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | None) -> Job:
-    """Send rows again; returns the job with what became of them counted."""
+async def _send(ports: Ports, job: Job, piece: Piece, target: Endpoint | None) -> Job:
+    """Send a piece again; returns the job with what became of it counted."""
     skips = Counter(job.skips)
-    targets = await _targets(ports, job, rows) if target is None else {}
+    targets = await _targets(ports, job, piece.rows) if target is None else {}
     going: list[_Going] = []
     unavailable = 0
-    for row, kept in zip(rows, await _bodies(ports, rows), strict=True):
+    for row, kept in zip(piece.rows, piece.bodies, strict=True):
         endpoint = target or targets[row.attempt.endpoint_id]
         obstacle = obstacle_of(endpoint)
         if endpoint is None or obstacle is not None:
@@ -201,8 +178,7 @@ async def _send(ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | 
         for one, note in zip(going, notes, strict=True)
         if note.job_id == job.id
     ]
-    if records:
-        await ports.sink.publish_within(records, PUBLISH_TIMEOUT_MS)
+    await _publish(ports, job.rate_per_s, records)
     if len(records) < len(going):
         skips[SENT_BEFORE] += len(going) - len(records)
     return replace(
@@ -213,19 +189,23 @@ async def _send(ports: Ports, job: Job, rows: Sequence[Row], target: Endpoint | 
     )
 
 
+async def _publish(ports: Ports, rate_per_s: int, records: Sequence[Record]) -> None:
+    """Publish in waves: a delivery worker is busy with a whole piece for longer than is not felt.
+
+    One that fails, or dies, leaves the piece undone; what went before is recognised then.
+    """
+    loop = asyncio.get_running_loop()
+    began_s, spread = loop.time(), spread_s(rate_per_s, len(records))
+    for start in range(0, len(records), WAVE_ROWS):
+        await asyncio.sleep(began_s + spread * start / len(records) - loop.time())
+        await ports.sink.publish_within(records[start : start + WAVE_ROWS], PUBLISH_TIMEOUT_MS)
+
+
 async def _targets(ports: Ports, job: Job, rows: Iterable[Row]) -> dict[str, Endpoint | None]:
     """Return the endpoints that rows were sent to, None for one that is deleted."""
     names = sorted({row.attempt.endpoint_id for row in rows})
     found = await asyncio.gather(*(ports.endpoints.get(job.workspace_id, name) for name in names))
     return dict(zip(names, found, strict=True))
-
-
-async def _bodies(ports: Ports, rows: Sequence[Row]) -> Sequence[Kept | BodyUnavailable]:
-    """Return what was sent, or why it is not to be had any more; raises Outage."""
-    try:
-        return await ports.job_bodies.read_many([deliveries.place_of(row.attempt) for row in rows])
-    except BodyAway as error:
-        raise Outage(str(error)) from error
 
 
 def _note(job: Job, going: _Going, now_ms: int) -> Resend:

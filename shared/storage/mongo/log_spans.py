@@ -15,7 +15,7 @@ of a second), so that what is written meanwhile moves nothing.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -72,7 +72,7 @@ async def page_of(
             asked_for = (row for row in _rows(records) if start <= row.id < end)
             rows += [row for row in asked_for if asked.chosen.takes(row.attempt)]
             if len(rows) > asked.limit:
-                return Page(tuple(rows[: asked.limit]), rows[asked.limit - 1].id)
+                return _full(rows, asked)
         if stop_s <= first_s:
             return Page(tuple(rows), None)
         read, ahead_s = read + found, 0
@@ -80,6 +80,14 @@ async def page_of(
             break
         span_s = next_span_s(span_s, found)
     return Page(tuple(rows), first_id(stop_s * SLOT_MS))
+
+
+def _full(rows: Sequence[AttemptRow], asked: Asked) -> Page:
+    """Return a page of more rows than it needs, all those of their last second among them."""
+    if asked.whole_seconds:
+        last_s = ids.time_ms_of(rows[-1].id) // SLOT_MS
+        return Page(tuple(rows), first_id(last_s * SLOT_MS))
+    return Page(tuple(rows[: asked.limit]), rows[asked.limit - 1].id)
 
 
 async def newest_chunks(

@@ -116,7 +116,7 @@ class Claims:
 
     async def claim(self, _: str, __: int) -> object:
         self.claimed += 1
-        return SimpleNamespace(sent=0, rate_per_s=1)
+        return SimpleNamespace(id="job_1", sent=0, rate_per_s=1)
 
 
 @pytest.mark.parametrize("kind", ["jobs", "deletions"])

@@ -7,8 +7,8 @@ pause, resume and cancel.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -20,178 +20,22 @@ from msgspec.structs import replace
 
 from services.gateway import housekeeping
 from services.gateway.handlers import jobs
-from services.gateway.ports import BodyUnavailable, Kept, Place
-from shared.kafka.publisher import Position, Record
-from shared.models.attempts import Attempt
-from shared.models.deliveries import DeliveryMeta, meta_of
+from services.gateway.handlers.ahead import Ahead
 from shared.models.errors import Outage
-from shared.models.jobs import HELD_MS, WORKED_AT, Job, Resend, Wish, stored, wished
-from shared.models.management import Endpoint
-from shared.models.searches import Asked
-from shared.storage.chunks import AttemptRow
-from shared.storage.mongo.log_spans import Page
+from shared.models.jobs import HELD_MS, Job, Wish
 from tests.support.polling import until_true
-from tests.unit.services.gateway import fakes
+from tests.unit.services.gateway.job_world import (
+    ENDPOINT,
+    GONE,
+    JOB,
+    ROWS,
+    SHORT_PAGE,
+    Killed,
+    World,
+    meta_of_record,
+)
 
 T = TypeVar("T")
-
-ROWS = 43
-SHORT_PAGE = 7
-GONE = 4  # of the rows: Kafka has no body any more
-ENDPOINT = Endpoint(
-    id="wh_1",
-    workspace_id="ws_a",
-    profile="qr3",
-    url="https://example.com/",
-    events=("*",),
-    secret="",
-    secret_hint="",
-    created_ms=1,
-    updated_ms=1,
-)
-JOB = Job(
-    id="job_1",
-    kind="replay",
-    workspace_id="ws_a",
-    endpoint_id="wh_1",
-    status=None,
-    since_ms=0,
-    until_ms=fakes.NOW_MS,
-    matched=ROWS,
-    created_ms=1,
-    rate_per_s=10,  # a piece has five rows
-)
-
-
-def row(number: int) -> AttemptRow:
-    attempt = Attempt(
-        workspace_id="ws_a",
-        endpoint_id="wh_1",
-        event_id=f"evt_{number}",
-        event_type="qr.scanned",
-        trigger="event",
-        attempt=1,
-        status="failed",
-        final=True,
-        due_ms=1_000 * number,
-        started_ms=0,
-        partition=0,
-        offset=number,
-        revision=1,
-        epoch=1,
-    )
-    return AttemptRow(attempt.delivery_id(), attempt)
-
-
-class Killed(BaseException):
-    """The gateway died just here."""
-
-
-class World:
-    """The log, Kafka, the jobs and their notes; ``deadly`` names the call that kills next."""
-
-    def __init__(self, *started: Job) -> None:
-        self.clock = fakes.Clock()
-        self.rows = [row(number) for number in reversed(range(ROWS))]
-        self.jobs = {job.id: job for job in started}
-        self.notes: dict[str, Resend] = {}
-        self.published: list[Record] = []
-        self.endpoint: Endpoint | None = ENDPOINT
-        self.deadly = ""
-        self.death: BaseException = Killed()
-        self.ports = fakes.ports(
-            jobs=self,
-            log=self,
-            sink=self,
-            job_bodies=self,
-            endpoints=SimpleNamespace(get=self.endpoint_of),
-            now_ms=self.clock,
-        )
-
-    def passes(self, call: str) -> None:
-        if self.deadly == call:
-            self.deadly = ""
-            raise self.death
-
-    async def endpoint_of(self, _: str, __: str) -> Endpoint | None:
-        return self.endpoint
-
-    async def page(self, _: str, asked: Asked) -> Page:
-        found = [one for one in self.rows if asked.before is None or one.id < asked.before]
-        limit = min(asked.limit, SHORT_PAGE)
-        return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
-
-    async def read_many(self, places: Sequence[Place]) -> list[Kept | BodyUnavailable]:
-        self.passes("read")
-        return [
-            BodyUnavailable("gone")
-            if place.offset < GONE
-            else Kept(b"%d" % place.offset, _meta(place.event_id))
-            for place in places
-        ]
-
-    async def publish_within(self, records: Sequence[Record], _: int) -> list[Position]:
-        self.passes("publish")
-        self.published += records
-        self.passes("published")
-        return []
-
-    async def claim(self, holder: str, now_ms: int) -> Job | None:
-        free = [
-            job
-            for job in self.jobs.values()
-            if job.state in WORKED_AT and job.held_until_ms <= now_ms
-        ]
-        self.passes("claim")
-        if not free:
-            return None
-        first = min(free, key=lambda job: job.held_until_ms)
-        return self._put(replace(first, holder=holder, held_until_ms=now_ms + HELD_MS))
-
-    async def hold(self, job: Job, until_ms: int) -> Job | None:
-        standing = self.jobs[job.id]
-        if standing.holder != job.holder:
-            return None
-        return self._put(replace(standing, held_until_ms=until_ms))
-
-    async def save(self, job: Job) -> Job | None:
-        self.passes("save")
-        return self._change(job, lambda standing: stored(standing, job))
-
-    async def wish(self, job: Job, wish: Wish) -> Job | None:
-        return self._change(job, lambda standing: wished(standing, wish))
-
-    async def note(self, resends: Iterable[Resend]) -> list[Resend]:
-        return [self.notes.setdefault(one.id, one) for one in resends]
-
-    async def unnote(self, job: Job) -> None:
-        for name, note in list(self.notes.items()):
-            behind = job.before is None or name < job.before
-            if note.job_id == job.id and behind:
-                del self.notes[name]
-
-    def _change(self, job: Job, change_of: Callable[[Job], Job | None]) -> Job | None:
-        changed = change_of(self.jobs[job.id])
-        return None if changed is None else self._put(changed)
-
-    def _put(self, job: Job) -> Job:
-        self.jobs[job.id] = job
-        return job
-
-    def sent(self) -> Counter[tuple[bytes, str]]:
-        """Return how often each delivery was published: by body and trigger."""
-        return Counter((one.value or b"", _meta_of(one).trigger) for one in self.published)
-
-
-def _meta(event_id: str) -> DeliveryMeta:
-    return DeliveryMeta(event_id, "qr.scanned", "ws_a", 3, "event", 1, 1, 1, failed_ms=5)
-
-
-def _meta_of(record: Record) -> DeliveryMeta:
-    meta = meta_of(record.headers)
-    assert meta is not None
-    return meta
-
 
 _loop = asyncio.new_event_loop()
 
@@ -206,7 +50,7 @@ async def finish(world: World, holder: str = "last") -> None:
     world.clock.now_ms += HELD_MS + 1
     while (job := await world.claim(holder, world.clock())) is not None:
         going: Job | None = job
-        ahead = jobs.Ahead()
+        ahead = Ahead()
         while going is not None:
             going = await jobs.step(world.ports, going, ahead)
 
@@ -218,7 +62,7 @@ class Gateways(RuleBasedStateMachine):
         super().__init__()
         self.world = World(JOB)
         self.held: dict[str, Job] = {}
-        self.ahead: defaultdict[str, jobs.Ahead] = defaultdict(jobs.Ahead)
+        self.ahead: defaultdict[str, Ahead] = defaultdict(Ahead)
         self.names = iter(range(1_000_000))
         self.deaths = 0
 
@@ -300,7 +144,7 @@ async def test_what_is_sent_again_is_a_first_attempt_with_the_same_body() -> Non
     world = World(JOB)
     await finish(world)
 
-    metas = [_meta_of(record) for record in world.published]
+    metas = [meta_of_record(record) for record in world.published]
     assert {(meta.attempt, meta.failed_ms, meta.parks) for meta in metas} == {(1, 0, 0)}
     assert {meta.trigger for meta in metas} == {
         f"resend:{one.id}:job_1" for one in world.rows[: ROWS - GONE]
@@ -366,14 +210,6 @@ async def test_what_people_want_counts_from_the_next_piece_on(wish: Wish, state:
     assert (world.jobs[JOB.id].held_until_ms == 0) == (wish != "resume"), "free for anybody"
 
 
-async def test_what_was_read_ahead_for_another_place_is_read_again() -> None:
-    world, ahead = World(JOB), jobs.Ahead()
-    first, place = await ahead.take(world.ports, JOB, 2)
-    _, _ = await ahead.take(world.ports, replace(JOB, before=place), 2)
-
-    assert await ahead.take(world.ports, JOB, 2) == (first, place)
-
-
 async def test_an_outage_leaves_the_piece_undone() -> None:
     world = World(JOB)
     held = await world.claim("gateway-1", world.clock())
@@ -414,11 +250,28 @@ async def test_a_gateway_with_more_jobs_than_it_works_at_takes_turns(
     await until_true(half_done, what="both jobs half done")
     stopping.set()
     await task
-    turns = [_meta_of(record).trigger.rpartition(":")[2] for record in world.published]
+    turns = [meta_of_record(record).trigger.rpartition(":")[2] for record in world.published]
 
     assert turns[:20] == (["job_1"] * 5 + ["job_2"] * 5) * 2
     going = [job for job in world.jobs.values() if job.state == "running"]
     assert all(job.held_until_ms <= world.clock.now_ms for job in going), "free for others"
+
+
+async def test_what_was_read_ahead_lasts_for_a_jobs_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "JOB_LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(housekeeping, "JOB_TURN_S", 0.0)
+    world = World(replace(JOB, rate_per_s=1_000))
+    world.clock.now_ms += HELD_MS
+    stopping = asyncio.Event()
+    monkeypatch.setattr(jobs, "PIECE_ROWS_MAX", 5)
+    task = asyncio.create_task(housekeeping.keep_working(stopping, world.ports, "gateway-1"))
+    await until_true(lambda: world.jobs[JOB.id].state == "done", what="the job is done")
+    stopping.set()
+    await task
+
+    assert world.pages == -(-ROWS // SHORT_PAGE)
 
 
 @pytest.mark.parametrize(
@@ -430,8 +283,23 @@ def test_a_job_keeps_to_its_rate(rate: int, rows: int, rest_s: float) -> None:
 
 
 def test_a_piece_that_took_long_is_followed_by_a_rest_half_as_long() -> None:
-    assert jobs.rest_s(1_000, 500, 2.0) == 1.0
+    spread_s = jobs.spread_s(1_000, 500)
+    assert 0 < spread_s < 0.5
+    assert jobs.rest_s(1_000, 500, 2.0 + spread_s) == pytest.approx(1.0)
     assert jobs.rest_s(100, 0, 0.0) == jobs.REST_MIN_S
+
+
+async def test_a_piece_is_published_in_waves_and_completely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "WAVE_ROWS", 3)
+    world = World(replace(JOB, rate_per_s=1_000))
+    await finish(world)
+
+    assert world.waves[:3] == [3, 3, SHORT_PAGE - 6]
+    assert [record.value for record in world.published] == [
+        b"%d" % one.attempt.offset for one in world.rows[: ROWS - GONE]
+    ]
 
 
 async def test_a_fault_while_jobs_are_looked_for_ends_nothing(

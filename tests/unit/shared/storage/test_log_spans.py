@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.models.attempts import Attempt, encode_attempt
 from shared.models.searches import ALL_ATTEMPTS, Asked, AttemptFilter
@@ -21,6 +22,7 @@ from tests.unit.services.recorder.kit import attempt
 NOW_MS = 1_790_000_000_000
 OWNER = {"workspace_id": "ws_1"}
 FAILED = AttemptFilter(status="failed")
+PAGES_MAX = 1_000
 
 
 class Collection:
@@ -83,46 +85,50 @@ ROWS = st.lists(
 )
 
 
-async def next_page(
-    collection: Collection, limit: int, before: str | None, chosen: AttemptFilter
-) -> Page:
-    asked = Asked(limit=limit, chosen=chosen, before=before, since_ms=NOW_MS - 500_000)
+async def next_page(collection: Collection, wanted: Asked, before: str | None) -> Page:
+    asked = replace(wanted, before=before, since_ms=NOW_MS - 500_000)
     return await page_of(collection, OWNER, asked, now_ms=NOW_MS, kept_ms=NOW_MS)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50)
 @given(
     batches=st.lists(ROWS, min_size=1, max_size=6),
-    limit=st.integers(1, 6),
-    chosen=st.sampled_from([ALL_ATTEMPTS, FAILED]),
+    wanted=st.builds(
+        Asked,
+        limit=st.integers(1, 6),
+        chosen=st.sampled_from([ALL_ATTEMPTS, FAILED]),
+        whole_seconds=st.booleans(),
+    ),
     chunks_max=st.integers(1, 4),
     rows_max=st.integers(1, 12),
 )
 def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
     batches: list[list[Attempt]],
-    limit: int,
-    chosen: AttemptFilter,
+    wanted: Asked,
     chunks_max: int,
     rows_max: int,
 ) -> None:
     first, *later = batches
-    expected = {one.delivery_id() for one in first if chosen.takes(one)}
-    every = {one.delivery_id() for batch in batches for one in batch if chosen.takes(one)}
+    takes = wanted.chosen.takes
+    expected = {one.delivery_id() for one in first if takes(one)}
+    every = {one.delivery_id() for batch in batches for one in batch if takes(one)}
 
     async def read_all() -> list[str]:
         collection = Collection()
         collection.write(first)
         seen: list[str] = []
         before: str | None = None
-        while True:
-            page = await next_page(collection, limit, before, chosen)
-            assert len(page.rows) <= limit
+        for _ in range(PAGES_MAX):
+            page = await next_page(collection, wanted, before)
+            assert len(page.rows) <= wanted.limit or wanted.whole_seconds
+            assert page.next is None or not wanted.whole_seconds or page.next.endswith("0" * 20)
             seen += [row.id for row in page.rows]
             before = page.next
             if before is None:
                 return seen
             if later:
                 collection.write(later.pop(0))
+        raise AssertionError("it comes to no end")
 
     with (
         patch.object(log_spans, "SPAN_CHUNKS_MAX", chunks_max),
@@ -132,6 +138,18 @@ def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
 
     assert seen == sorted(set(seen), reverse=True)
     assert expected <= set(seen) <= every
+
+
+async def test_a_page_of_whole_seconds_goes_on_to_the_end_of_one() -> None:
+    collection = Collection()
+    seconds = [3, 3, 2, 2, 2, 1]
+    collection.write(
+        [attempt(event_id=f"evt_{n}", at_ms=NOW_MS - 1_000 * s) for n, s in enumerate(seconds)]
+    )
+    first = await next_page(collection, Asked(limit=2, whole_seconds=True), None)
+    second = await next_page(collection, Asked(limit=2, whole_seconds=True), first.next)
+
+    assert (len(first.rows), len(second.rows), second.next) == (4, 2, None)
 
 
 @pytest.mark.parametrize("until_ms", [0, NOW_MS - 1_000, NOW_MS])
