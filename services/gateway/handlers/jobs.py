@@ -190,9 +190,9 @@ async def _send(ports: Ports, job: Job, piece: Piece, target: Endpoint | None) -
 
 
 async def _publish(ports: Ports, rate_per_s: int, records: Sequence[Record]) -> None:
-    """Publish in waves: a delivery worker is busy with a whole piece for longer than is not felt.
+    """Publish in waves: a whole piece at once would make what is live wait for its sending.
 
-    One that fails, or dies, leaves the piece undone; what went before is recognised then.
+    A wave that fails leaves the piece undone; what went before it is recognised then.
     """
     loop = asyncio.get_running_loop()
     began_s, spread = loop.time(), spread_s(rate_per_s, len(records))
