@@ -127,7 +127,7 @@ class AttemptLog:
             return None
         owner = {"endpoint_id": endpoint_id}
         chunks = await of_second(self._collection, owner, due_ms // SLOT_MS)
-        return next((row for row in rows_of(chunks) if row.id == delivery_id), None)
+        return next((row for row in await rows_of(chunks) if row.id == delivery_id), None)
 
 
 def _document(chunk: Chunk, retention_ms: int) -> Document:

@@ -71,7 +71,7 @@ class LogSearch:
         while from_s < stop_s and read < EVENT_ROWS_MAX:
             to_s = min(stop_s, from_s + span_s)
             chunks, to_s = await oldest_chunks(self._collection, owner, from_s, to_s)
-            found = rows_of(chunks)
+            found = await rows_of(chunks)
             rows = [row for row in found if _begins(row, event_id)]
             read, from_s = read + len(found), to_s
             if rows:
@@ -119,7 +119,7 @@ class LogSearch:
             where = {"workspace_id": workspace_id, "due_s": {"$in": some}}
             with outages():
                 chunks: list[Document] = await self._collection.find(where).to_list(None)
-            rows += [row for row in rows_of(chunks) if row.id in wanted]
+            rows += [row for row in await rows_of(chunks) if row.id in wanted]
         return rows
 
 

@@ -101,12 +101,14 @@ async def next_page(collection: Collection, wanted: Asked, before: str | None) -
     ),
     chunks_max=st.integers(1, 4),
     rows_max=st.integers(1, 12),
+    at_once=st.integers(1, 4),
 )
 def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
     batches: list[list[Attempt]],
     wanted: Asked,
     chunks_max: int,
     rows_max: int,
+    at_once: int,
 ) -> None:
     first, *later = batches
     takes = wanted.chosen.takes
@@ -133,6 +135,7 @@ def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
     with (
         patch.object(log_spans, "SPAN_CHUNKS_MAX", chunks_max),
         patch.object(log_spans, "ROWS_MAX", rows_max),
+        patch.object(log_spans, "AT_ONCE", at_once),
     ):
         seen = asyncio.run(read_all())
 
@@ -150,6 +153,33 @@ async def test_a_page_of_whole_seconds_goes_on_to_the_end_of_one() -> None:
     second = await next_page(collection, Asked(limit=2, whole_seconds=True), first.next)
 
     assert (len(first.rows), len(second.rows), second.next) == (4, 2, None)
+
+
+async def test_a_row_that_is_written_twice_is_told_as_it_was_first() -> None:
+    collection = Collection()
+    first = attempt(at_ms=NOW_MS - 1_000, response_body=b"no")
+    collection.write([first])
+    collection.write([first.without_answer()])
+
+    with patch.object(log_spans, "AT_ONCE", 1):
+        page = await next_page(collection, Asked(limit=10), None)
+
+    assert [row.attempt for row in page.rows] == [first]
+
+
+async def test_others_get_their_turn_while_a_busy_second_is_read() -> None:
+    collection, pieces = Collection(), 5
+    collection.write(
+        [attempt(event_id=f"evt_{n}", at_ms=NOW_MS) for n in range(pieces * log_spans.AT_ONCE)]
+    )
+    reading = asyncio.create_task(next_page(collection, Asked(limit=10), None))
+    turns = 0
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert len((await reading).rows) == 10
+    assert turns >= pieces
 
 
 @pytest.mark.parametrize("until_ms", [0, NOW_MS - 1_000, NOW_MS])
