@@ -23,6 +23,7 @@ from bench.audience import HEALTHY, Audience, spread
 from bench.errors import LostError
 from bench.programs import Latency, build
 from bench.rig import Load, Rig, check, open_rig
+from services.gateway.job_schemas import RATE_PER_S_DEFAULT
 from shared.models.deliveries import TRIGGER_RESEND, meta_of
 from shared.models.times import iso_ms
 
@@ -31,7 +32,7 @@ LIVE_PER_S: Final = 100
 QUIET_S: Final = 15
 QUICK_DELIVERIES: Final = 5_000
 QUICK_QUIET_S: Final = 5
-WARM_UP_S: Final = 5.0
+WARM_UP_S: Final = 60.0
 ARRIVE_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.05
 CALM_S: Final = 2.0  # without an arrival: none follows
@@ -42,7 +43,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     root = argparse.ArgumentParser(prog="python -m bench.replay", description="Measures a replay")
     root.add_argument("--deliveries", type=int, default=100_000)
-    root.add_argument("--rate", type=int, default=600, help="of the replay, deliveries a second")
+    root.add_argument(
+        "--rate",
+        type=int,
+        default=RATE_PER_S_DEFAULT,
+        help="of the replay, deliveries a second (default: the API's, %(default)s)",
+    )
     root.add_argument("--quick", action="store_true", help=f"{QUICK_DELIVERIES} deliveries")
     return root
 

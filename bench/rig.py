@@ -54,6 +54,7 @@ LOGGED_WITHIN_S: Final = 60.0  # behind the last arrival
 POLL_S: Final = 0.1
 ROWS: Final = ("recorder", "hooklane_recorder_rows_total")
 WARM_UP_BURST: Final = 10_000
+WARM_UP_PER_S: Final = 1_000
 IDLE_S: Final = 3.0
 _CHANGES: Final = (
     ("[events]\n", "[events]\nopen = true\n"),
@@ -268,15 +269,22 @@ class Rig:
         return (referred.cpu_s + after.cpu_s - before.cpu_s) * 1e6 / referred.requests
 
     async def _warm_up(self, for_s: float) -> None:
-        """Work for some seconds: cold, the JVM costs two to three times as much."""
+        """Work in bursts for half of the time and at a pace for the other half.
+
+        Cold, the JVM costs two to three times as much, and what it compiles for bursts is not what
+        it needs for a pace.
+        """
         audience = await self.audience("warm-up", spread(10))
-        until_s = time.monotonic() + for_s
+        until_s = time.monotonic() + for_s / 2
         while time.monotonic() < until_s:
-            run = await self.begin()
-            driven = await self.drive(run, audience, Load(WARM_UP_BURST))
-            wanted = sum(driven.events)
-            await self.receiver.wait(HEALTHY, wanted, within_s=ARRIVE_WITHIN_S)
-            check(audience, driven.events, await self.receiver.report())
+            await self._work(audience, Load(WARM_UP_BURST))
+        await self._work(audience, Load(int(for_s / 2 * WARM_UP_PER_S), WARM_UP_PER_S))
+
+    async def _work(self, audience: Audience, load: Load) -> None:
+        run = await self.begin()
+        driven = await self.drive(run, audience, load)
+        await self.receiver.wait(HEALTHY, sum(driven.events), within_s=ARRIVE_WITHIN_S)
+        check(audience, driven.events, await self.receiver.report())
 
 
 def check(
