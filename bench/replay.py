@@ -2,21 +2,26 @@
 
 Deliveries are made and logged, then all of them are replayed while live events are published at a
 steady pace. It says how long that took, whether every delivery was sent again once and with the
-same bytes (read from Kafka), the live latency beside the one when nothing else is going on, and how
-long after a cancel the last one arrives. It fails where a delivery is lost, repeated or altered.
+same bytes (read from Kafka), the live latency with the replay at work and paused, and how long
+after a cancel the last one arrives. It fails where a delivery is lost, repeated or altered.
+
+A shared machine drifts within minutes, so the replay is paused again and again, and the medians of
+the windows with and without it are compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from bench.audience import HEALTHY, Audience, spread
@@ -29,9 +34,10 @@ from shared.models.times import iso_ms
 
 ENDPOINTS: Final = 20
 LIVE_PER_S: Final = 100
-QUIET_S: Final = 15
+WINDOW_S: Final = 20
+PAIRS: Final = 8  # of windows, with the replay at work and paused
 QUICK_DELIVERIES: Final = 5_000
-QUICK_QUIET_S: Final = 5
+QUICK_WINDOW_S: Final = 5
 WARM_UP_S: Final = 60.0
 ARRIVE_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.05
@@ -53,13 +59,21 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+class Windows(msgspec.Struct):
+    """Live latencies with the replay at work, for ``busy_s`` seconds in all, and paused."""
+
+    busy: list[Latency]
+    quiet: list[Latency]
+    busy_s: float
+
+
 class ReplayBench:
     """A stack with a past, which is replayed."""
 
     def __init__(self, rig: Rig, given: argparse.Namespace) -> None:
         self._rig = rig
         self._deliveries = QUICK_DELIVERIES if given.quick else given.deliveries
-        self._quiet_s = QUICK_QUIET_S if given.quick else QUIET_S
+        self._window_s = QUICK_WINDOW_S if given.quick else WINDOW_S
         self._rate = given.rate
         self._wanted: dict[str, Any] = {}
 
@@ -73,25 +87,38 @@ class ReplayBench:
         self._wanted = {"since": iso_ms(since_ms), "event_types": types, "rate": self._rate}
         counted = await self._call("POST", "/v1/replays/preview", self._wanted)
         self._say(f"preview: {counted['matched']} ({counted['matched_is']})")
-        before = await self._live(live, self._quiet_s)
-        began_s = time.monotonic()
+        await self._live(live, self._window_s)  # the first window finds a cold path
         job = await self._call("POST", "/v1/replays", self._wanted)
-        busy = await self._live(live, self._deliveries // self._rate)
-        job = await self._done(job["id"])
-        took_s = time.monotonic() - began_s
-        after = await self._live(live, self._quiet_s)
+        windows = await self._in_turn(live, job["id"])
+        job = await self._call("GET", f"/v1/jobs/{job['id']}")
         self._say(
-            f"replay: {job['sent']} of {self._deliveries} sent in {took_s:.0f} s, "
+            f"replay: {job['sent']} of {self._deliveries} sent in {windows.busy_s:.0f} s, "
             f"{job['skipped']} skipped, {job['unavailable']} without a body"
         )
-        for name, latency in (("before", before), ("meanwhile", busy), ("after", after)):
+        for name, latencies in (("at work", windows.busy), ("paused", windows.quiet)):
+            p99s = " ".join(f"{one.p99 / 1e3:.0f}" for one in latencies)
             self._say(
-                f"live {name}: p50 {latency.p50 / 1e3:.1f} ms, p99 {latency.p99 / 1e3:.1f} ms"
+                f"live, replay {name}: p50 {_median_ms(latencies, 'p50'):.1f} ms, "
+                f"p99 {_median_ms(latencies, 'p99'):.1f} ms (medians; p99 of each window: {p99s})"
             )
-        quiet = (before.p99 + after.p99) / 2
-        self._say(f"live p99 meanwhile / quiet: {busy.p99 / quiet:.2f}")
+        ratio = _median_ms(windows.busy, "p99") / _median_ms(windows.quiet, "p99")
+        self._say(f"live p99 at work / paused: {ratio:.2f}")
         await self._cancel()
         await self._check_bodies(job["id"])
+
+    async def _in_turn(self, live: Audience, job_id: str) -> Windows:
+        """Measure with the replay at work and paused, in turn; then let it come to its end."""
+        windows = Windows([], [], 0.0)
+        while await self._is_running(job_id):
+            began_s = time.monotonic()
+            windows.busy.append(await self._live(live, self._window_s))
+            windows.busy_s += time.monotonic() - began_s
+            if len(windows.quiet) < PAIRS and await self._is_running(job_id):
+                await self._call("POST", f"/v1/jobs/{job_id}/pause")
+                await asyncio.sleep(CALM_S)
+                windows.quiet.append(await self._live(live, self._window_s))
+                await self._call("POST", f"/v1/jobs/{job_id}/resume")
+        return windows
 
     async def _live(self, audience: Audience, seconds: int) -> Latency:
         """Publish at a steady pace; return how long events took to arrive, each of them once."""
@@ -103,14 +130,14 @@ class ReplayBench:
         check(audience, driven.events, report)
         return report.groups[HEALTHY].latency_us
 
-    async def _done(self, job_id: str) -> Any:
-        while True:
-            job = await self._call("GET", f"/v1/jobs/{job_id}")
-            if job["state"] == "done" and job["sent"] == self._deliveries:
-                return job
-            if job["state"] != "running":
-                raise LostError(f"LOST: {job}")
-            await asyncio.sleep(LOOK_EVERY_S)
+    async def _is_running(self, job_id: str) -> bool:
+        """Return whether the replay goes on; raises LostError where it has ended too early."""
+        job = await self._call("GET", f"/v1/jobs/{job_id}")
+        if job["state"] == "done" and job["sent"] == self._deliveries:
+            return False
+        if job["state"] != "running":
+            raise LostError(f"LOST: {job}")
+        return True
 
     async def _check_bodies(self, job_id: str) -> None:
         """Raise LostError unless each delivery was published again once, with the same bytes."""
@@ -190,6 +217,10 @@ class ReplayBench:
 
     def _say(self, text: str) -> None:
         self._rig.say(text)
+
+
+def _median_ms(latencies: Sequence[Latency], name: str) -> float:
+    return float(statistics.median(getattr(one, name) for one in latencies)) / 1000
 
 
 def say(text: str) -> None:
