@@ -12,14 +12,14 @@ the first of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import cramjam
 import msgspec
 
 from shared.models import ids
-from shared.models.attempts import Attempt, decode_attempt, encode_attempt
+from shared.models.attempts import Attempt, decode_attempt, delivery_id_in, encode_attempt
 
 SLOT_MS: Final = 1_000
 
@@ -105,13 +105,10 @@ def without_answer(value: bytes, event_id: str) -> bytes:
     return value if attempt.event_id != event_id or bare == attempt else encode_attempt(bare)
 
 
-def merge(records: Iterable[bytes]) -> Mapping[str, Attempt]:
-    """Return the rows of one second by id, newest first.
+def merge(rows: dict[str, bytes], records: Iterable[bytes]) -> None:
+    """Add records of a second to its rows, by id; of a row that is there already the first counts.
 
     These are the records of its chunks, in the chunks' order.
     """
-    rows: dict[str, Attempt] = {}
     for record in records:
-        attempt = decode_attempt(record)
-        rows.setdefault(attempt.delivery_id(), attempt)
-    return dict(sorted(rows.items(), reverse=True))
+        rows.setdefault(delivery_id_in(record), record)

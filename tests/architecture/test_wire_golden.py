@@ -17,7 +17,15 @@ import msgspec
 import pytest
 
 from shared.models import attempts, deliveries, endpoints
-from shared.models.attempts import Attempt, Finished, decode_attempt, decode_finished
+from shared.models.attempts import (
+    Attempt,
+    Finished,
+    RowKey,
+    decode_attempt,
+    decode_finished,
+    delivery_id_in,
+    encode_attempt,
+)
 from shared.models.deliveries import DeliveryMeta
 from shared.models.endpoints import EarlierSecret, EndpointState, TypeNames, WorkspaceState
 from shared.models.events import Coordinates, Event, decode_event
@@ -346,11 +354,14 @@ def test_the_journal_reads_its_part_of_an_attempt() -> None:
 
 
 def test_an_attempt_keeps_the_id_of_its_row_in_the_log() -> None:
-    assert [case.delivery_id() for case in (ANSWERED, UNANSWERED, DISCARDED)] == [
+    cases = (ANSWERED, UNANSWERED, DISCARDED)
+    known = [
         "whd_019cf0f11f60f09a6ce93373eefa2736",
         "whd_019cf0f035000284e04370891e58edff",
         "whd_019cf0f035000b5cbd4b7158bfb39d87",
     ]
+    assert [case.delivery_id() for case in cases] == known
+    assert [delivery_id_in(encode_attempt(case)) for case in cases] == known
 
 
 def test_a_native_event_is_read_as_ever() -> None:
@@ -385,7 +396,7 @@ def test_every_record_type_has_golden_bytes() -> None:
         if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
     }
 
-    parts = {Finished, EarlierSecret, TypeNames}
+    parts = {Finished, RowKey, EarlierSecret, TypeNames}
     assert types == {*(type(case.value) for case in CASES), *parts}
 
 

@@ -4,9 +4,9 @@ The owner is an endpoint or a workspace; both have an index with the second behi
 a range of that index with both ends named, because the embedded server reads a range to its end
 before it sorts and cuts (about 7 µs a chunk), while MongoDB walks the index backwards and stops at
 the limit. A span grows while little is found in it, so that quiet nights are passed quickly, and
-shrinks where much is. Rows are decoded second by second, until there are enough; a second in which
-no record has the marks of what is looked for is passed as it is. A second may hold tens of
-thousands, so whoever shares the event loop gets a turn after each ``AT_ONCE`` of them.
+shrinks where much is. Rows are put in order second by second, until there are enough; only those
+that have the marks of what is looked for, and decoded are those that are needed. A second may hold
+tens of thousands, so whoever shares the event loop gets a turn after each ``AT_ONCE`` of them.
 
 A page reads about ``ROWS_MAX`` rows and ``SPANS_MAX`` spans at most: it may come back short, or
 even empty, and still name a next one. A cursor is a place in the log (a row's id, or the beginning
@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 from pymongo import ASCENDING, DESCENDING
 
 from shared.models import ids
-from shared.models.attempts import Attempt
+from shared.models.attempts import decode_attempt
 from shared.models.searches import Asked
 from shared.storage.chunks import SLOT_MS, AttemptRow, merge, unpack
 from shared.storage.mongo.client import Collection, Document, outages
@@ -38,7 +38,9 @@ SPAN_ROWS: Final = 200
 """A span is to hold about as many rows: more than a page needs are read in vain."""
 
 SPAN_GROWTH_MAX: Final = 4
-AT_ONCE: Final = 200  # rows decoded in one go: a few milliseconds
+AT_ONCE: Final = 200  # rows in one go: a millisecond or two
+WHOLE_ROWS_MAX: Final = 10_000
+"""Rows of a page of whole seconds, which ends within a second that has more: some 30 MB."""
 AHEAD_MS: Final = 60_000  # how far the clock of who made an attempt may be ahead of ours
 _BEHIND_ALL: Final = "whe"  # behind every delivery id
 
@@ -58,10 +60,9 @@ async def page_of(
     where = {**owner, "failed": True} if asked.chosen.status == "failed" else owner
     latest_ms = now_ms + AHEAD_MS
     newest_ms = latest_ms if asked.until_ms is None else min(asked.until_ms, latest_ms)
-    start = first_id(since_ms)
     end = min(first_id(newest_ms), asked.before or _BEHIND_ALL)
     stop_s, first_s = _stop_s(end), since_ms // SLOT_MS
-    marks = asked.chosen.marks()
+    rows_max = WHOLE_ROWS_MAX if asked.whole_seconds else asked.limit
     rows: list[AttemptRow] = []
     read, span_s = 0, SPAN_S_MIN
     ahead_s = max(0, stop_s - now_ms // SLOT_MS)  # where there is hardly anything
@@ -71,12 +72,12 @@ async def page_of(
         found = 0
         for records in _seconds(chunks):
             found += len(records)
-            if not any(all(mark in record for mark in marks) for record in records):
-                continue
-            asked_for = (row for row in await _rows(records) if start <= row.id < end)
-            rows += [row for row in asked_for if asked.chosen.takes(row.attempt)]
+            async for row in _taken(records, asked, first_id(since_ms), end):
+                rows.append(row)
+                if len(rows) > rows_max:
+                    return Page(tuple(rows[:-1]), rows[-2].id)
             if len(rows) > asked.limit:
-                return _full(rows, asked)
+                return Page(tuple(rows), first_id(_second(rows[-1]) * SLOT_MS))
         if stop_s <= first_s:
             return Page(tuple(rows), None)
         read, ahead_s = read + found, 0
@@ -84,14 +85,6 @@ async def page_of(
             break
         span_s = next_span_s(span_s, found)
     return Page(tuple(rows), first_id(stop_s * SLOT_MS))
-
-
-def _full(rows: Sequence[AttemptRow], asked: Asked) -> Page:
-    """Return a page of more rows than it needs, all those of their last second among them."""
-    if asked.whole_seconds:
-        last_s = ids.time_ms_of(rows[-1].id) // SLOT_MS
-        return Page(tuple(rows), first_id(last_s * SLOT_MS))
-    return Page(tuple(rows[: asked.limit]), rows[asked.limit - 1].id)
 
 
 async def newest_chunks(
@@ -129,9 +122,9 @@ async def of_second(collection: Collection, where: Document, second: int) -> lis
     return found
 
 
-async def rows_of(chunks: Iterable[Document]) -> list[AttemptRow]:
-    """Return the rows of whole seconds, newest first."""
-    return await _rows(_records(chunks))
+async def records_of(chunks: Iterable[Document]) -> list[tuple[str, bytes]]:
+    """Return the rows of whole seconds by id, newest first, as they are stored."""
+    return await _newest_first(_records(chunks))
 
 
 def next_span_s(span_s: int, rows: int) -> int:
@@ -172,15 +165,33 @@ def _records(chunks: Iterable[Document]) -> list[bytes]:
     return [record for chunk in ordered for record in unpack(chunk["attempts"])]
 
 
-async def _rows(records: Sequence[bytes]) -> list[AttemptRow]:
-    """Return the rows in these records, each as it comes first, the newest row first."""
-    rows: dict[str, Attempt] = {}
+async def _taken(
+    records: Iterable[bytes], asked: Asked, start: str, end: str
+) -> AsyncIterator[AttemptRow]:
+    """Yield the rows of a second that are asked for, newest first, of ``start`` to ``end``."""
+    marks = asked.chosen.marks()
+    marked = [record for record in records if all(mark in record for mark in marks)]
+    inside = [one for one in await _newest_first(marked) if start <= one[0] < end]
+    for number, (row_id, record) in enumerate(inside, 1):
+        attempt = decode_attempt(record)
+        if asked.chosen.takes(attempt):
+            yield AttemptRow(row_id, attempt)
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+async def _newest_first(records: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    """Return the rows of some seconds by id, each as it comes first, the newest row first."""
+    rows: dict[str, bytes] = {}
     for start in range(0, len(records), AT_ONCE):
         if start:
             await asyncio.sleep(0)
-        for row_id, attempt in merge(records[start : start + AT_ONCE]).items():
-            rows.setdefault(row_id, attempt)
-    return [AttemptRow(row_id, rows[row_id]) for row_id in sorted(rows, reverse=True)]
+        merge(rows, records[start : start + AT_ONCE])
+    return sorted(rows.items(), reverse=True)
+
+
+def _second(row: AttemptRow) -> int:
+    return ids.time_ms_of(row.id) // SLOT_MS
 
 
 def _stop_s(end: str) -> int:

@@ -21,6 +21,7 @@ from shared.models.attempts import (
     Finished,
     decode_attempt,
     decode_finished,
+    delivery_id_in,
     encode_attempt,
 )
 from shared.models.deliveries import (
@@ -191,6 +192,7 @@ def test_a_row_of_the_log_has_the_same_id_at_each_reading_and_every_attempt_its_
     known = ATTEMPT.delivery_id()
     again = msgspec.structs.replace(ATTEMPT, partition=9, offset=9, started_ms=9, status="success")
     assert again.delivery_id() == known
+    assert delivery_id_in(encode_attempt(again)) == known
     for change in ({"attempt": 3}, {"trigger": "ping"}, {"endpoint_id": "wh_2"}, {"event_id": "e"}):
         assert msgspec.structs.replace(ATTEMPT, **change).delivery_id() != known
 
@@ -202,6 +204,7 @@ READERS: list[tuple[Callable[[bytes], Any], bytes]] = [
     (decode_meta, META_GOLDEN),
     (decode_attempt, ATTEMPT_GOLDEN),
     (decode_finished, ATTEMPT_GOLDEN),
+    (delivery_id_in, ATTEMPT_GOLDEN),
     (lambda value: decode_state("wh_1", value), ENDPOINT_GOLDEN),
     (lambda value: decode_state("ws_1", value), WORKSPACE_GOLDEN),
 ]
@@ -217,7 +220,7 @@ READERS: list[tuple[Callable[[bytes], Any], bytes]] = [
         (decode_meta, META_GOLDEN.replace(b"qr.scanned", b"qr.scann\xff\xff")),
         (decode_attempt, ATTEMPT_GOLDEN.replace(b"ws_1", b"ws_\xff")),
         (decode_finished, ATTEMPT_GOLDEN.replace(b"wh_1", b"wh_\xff")),
-        (READERS[3][0], ENDPOINT_GOLDEN.replace(b"qr3", b"\xed\xa0\x80")),
+        (READERS[4][0], ENDPOINT_GOLDEN.replace(b"qr3", b"\xed\xa0\x80")),
     ],
 )
 def test_foreign_bytes_are_one_kind_of_error(read: Callable[[bytes], Any], foreign: bytes) -> None:

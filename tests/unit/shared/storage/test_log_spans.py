@@ -99,16 +99,17 @@ async def next_page(collection: Collection, wanted: Asked, before: str | None) -
         chosen=st.sampled_from([ALL_ATTEMPTS, FAILED]),
         whole_seconds=st.booleans(),
     ),
-    chunks_max=st.integers(1, 4),
-    rows_max=st.integers(1, 12),
-    at_once=st.integers(1, 4),
+    bounds=st.fixed_dictionaries(
+        {
+            "SPAN_CHUNKS_MAX": st.integers(1, 4),
+            "ROWS_MAX": st.integers(1, 12),
+            "AT_ONCE": st.integers(1, 4),
+            "WHOLE_ROWS_MAX": st.integers(6, 8),
+        }
+    ),
 )
 def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
-    batches: list[list[Attempt]],
-    wanted: Asked,
-    chunks_max: int,
-    rows_max: int,
-    at_once: int,
+    batches: list[list[Attempt]], wanted: Asked, bounds: dict[str, int]
 ) -> None:
     first, *later = batches
     takes = wanted.chosen.takes
@@ -122,8 +123,10 @@ def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
         before: str | None = None
         for _ in range(PAGES_MAX):
             page = await next_page(collection, wanted, before)
-            assert len(page.rows) <= wanted.limit or wanted.whole_seconds
-            assert page.next is None or not wanted.whole_seconds or page.next.endswith("0" * 20)
+            whole_max = bounds["WHOLE_ROWS_MAX"]
+            assert len(page.rows) <= (whole_max if wanted.whole_seconds else wanted.limit)
+            if page.next is not None and wanted.whole_seconds:
+                assert page.next.endswith("0" * 20) or len(page.rows) == whole_max
             seen += [row.id for row in page.rows]
             before = page.next
             if before is None:
@@ -132,11 +135,7 @@ def test_what_is_written_between_two_pages_hides_nothing_and_repeats_nothing(
                 collection.write(later.pop(0))
         raise AssertionError("it comes to no end")
 
-    with (
-        patch.object(log_spans, "SPAN_CHUNKS_MAX", chunks_max),
-        patch.object(log_spans, "ROWS_MAX", rows_max),
-        patch.object(log_spans, "AT_ONCE", at_once),
-    ):
+    with patch.dict(vars(log_spans), bounds):
         seen = asyncio.run(read_all())
 
     assert seen == sorted(set(seen), reverse=True)
@@ -192,6 +191,19 @@ async def test_nothing_is_shown_from_the_end_on(until_ms: int) -> None:
     page = await page_of(collection, OWNER, asked, now_ms=NOW_MS, kept_ms=NOW_MS)  # type: ignore[arg-type]
 
     expected = [one.delivery_id() for one in rows if one.due_ms < until_ms]
+    assert [one.id for one in page.rows] == expected
+
+
+@pytest.mark.parametrize("since_ms", [NOW_MS - 1_500, NOW_MS - 1_000, NOW_MS])
+async def test_nothing_is_shown_from_before_the_beginning(since_ms: int) -> None:
+    collection = Collection()
+    rows = [attempt(event_id=f"evt_{n}", at_ms=NOW_MS - 250 * n) for n in range(9)]
+    collection.write(rows)
+    asked = Asked(limit=9, since_ms=since_ms)
+
+    page = await page_of(collection, OWNER, asked, now_ms=NOW_MS, kept_ms=NOW_MS)  # type: ignore[arg-type]
+
+    expected = [one.delivery_id() for one in rows if one.due_ms >= since_ms]
     assert [one.id for one in page.rows] == expected
 
 
