@@ -35,7 +35,7 @@ from shared.models.times import iso_ms
 ENDPOINTS: Final = 20
 LIVE_PER_S: Final = 100
 WINDOW_S: Final = 20
-PAIRS: Final = 8  # of windows, with the replay at work and paused
+QUIET_WINDOWS: Final = 8  # about so many, spread over the replay
 QUICK_DELIVERIES: Final = 5_000
 QUICK_WINDOW_S: Final = 5
 WARM_UP_S: Final = 60.0
@@ -107,13 +107,14 @@ class ReplayBench:
         await self._check_bodies(job["id"])
 
     async def _in_turn(self, live: Audience, job_id: str) -> Windows:
-        """Measure with the replay at work and paused, in turn; then let it come to its end."""
+        """Measure with the replay at work, and now and then with it paused, until its end."""
         windows = Windows([], [], 0.0)
+        every = max(1, self._deliveries // self._rate // self._window_s // QUIET_WINDOWS)
         while await self._is_running(job_id):
             began_s = time.monotonic()
             windows.busy.append(await self._live(live, self._window_s))
             windows.busy_s += time.monotonic() - began_s
-            if len(windows.quiet) < PAIRS and await self._is_running(job_id):
+            if len(windows.busy) % every == 0 and await self._is_running(job_id):
                 await self._call("POST", f"/v1/jobs/{job_id}/pause")
                 await asyncio.sleep(CALM_S)
                 windows.quiet.append(await self._live(live, self._window_s))
