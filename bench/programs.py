@@ -37,13 +37,17 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class DriverOptions(msgspec.Struct, frozen=True):
-    """``events`` events of ``bytes`` bytes at a pace, or (0) as fast as Kafka takes them."""
+    """``events`` events of ``bytes`` bytes at a pace, or (0) as fast as Kafka takes them.
+
+    ``linger_ms`` is how long a producer's batch waits for more.
+    """
 
     bootstrap: str
     topic: str
     run: str
     events: int
     rate_per_s: float
+    linger_ms: int
     bytes: int
     mix: tuple[Part, ...]
 

@@ -55,6 +55,7 @@ POLL_S: Final = 0.1
 ROWS: Final = ("recorder", "hooklane_recorder_rows_total")
 WARM_UP_BURST: Final = 10_000
 WARM_UP_PER_S: Final = 1_000
+BURST_LINGER_MS: Final = 5
 IDLE_S: Final = 3.0
 _CHANGES: Final = (
     ("[events]\n", "[events]\nopen = true\n"),
@@ -64,11 +65,15 @@ _CHANGES: Final = (
 
 
 class Load(NamedTuple):
-    """What is published: events of ``size`` bytes, at a pace or (0) as fast as Kafka takes them."""
+    """What is published: events of ``size`` bytes, at a pace or (0) as fast as Kafka takes them.
+
+    At a pace the producer sends each event at once, or lets it wait for others (``linger_ms``).
+    """
 
     events: int
     rate_per_s: float = 0.0
     size: int = 300
+    linger_ms: int = 0
 
 
 class Measured(NamedTuple):
@@ -208,6 +213,7 @@ class Rig:
             run=run,
             events=load.events,
             rate_per_s=load.rate_per_s,
+            linger_ms=load.linger_ms if load.rate_per_s else BURST_LINGER_MS,
             bytes=load.size,
             mix=audience.parts,
         )

@@ -12,13 +12,15 @@ import (
 )
 
 // driverOptions says what is published: Events events of Bytes bytes each, dealt out to the mix by
-// weight, at RatePerS per second, or as fast as Kafka takes them where that is 0.
+// weight, at RatePerS per second, or as fast as Kafka takes them where that is 0. A producer's batch
+// waits LingerMs for more.
 type driverOptions struct {
 	Bootstrap string  `json:"bootstrap"`
 	Topic     string  `json:"topic"`
 	Run       string  `json:"run"`
 	Events    int     `json:"events"`
 	RatePerS  float64 `json:"rate_per_s"`
+	LingerMs  int     `json:"linger_ms"`
 	Bytes     int     `json:"bytes"`
 	Mix       []entry `json:"mix"`
 }
@@ -88,18 +90,14 @@ func drive(lines *bufio.Reader) error {
 }
 
 // producerOptions are those of a careful producer: acknowledged by all, idempotent, without
-// compression and without waiting while the pace is steady.
+// compression.
 func producerOptions(options driverOptions) []kgo.Opt {
-	linger := time.Duration(0)
-	if options.RatePerS == 0 {
-		linger = 5 * time.Millisecond
-	}
 	return []kgo.Opt{
 		kgo.SeedBrokers(options.Bootstrap),
 		kgo.DefaultProduceTopic(options.Topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.ProducerLinger(linger),
+		kgo.ProducerLinger(time.Duration(options.LingerMs) * time.Millisecond),
 		kgo.ProducerBatchMaxBytes(512 << 10),
 	}
 }

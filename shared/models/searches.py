@@ -76,8 +76,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A page of the log: rows older than the delivery ``before``, newest first, due in this time.
 
     From ``since_ms`` on, before ``until_ms``. A page with a filter may be short although another
-    one follows. A page of ``whole_seconds`` ends with a second: it may be longer than ``limit``,
-    and no second is read twice by whoever reads on.
+    one follows. A page of ``whole_seconds`` ends with a second, unless that has thousands of rows:
+    it may be longer than ``limit``, and hardly a second is read twice by whoever reads on.
     """
 
     limit: int

@@ -4,9 +4,9 @@ The owner is an endpoint or a workspace; both have an index with the second behi
 a range of that index with both ends named, because the embedded server reads a range to its end
 before it sorts and cuts (about 7 µs a chunk), while MongoDB walks the index backwards and stops at
 the limit. A span grows while little is found in it, so that quiet nights are passed quickly, and
-shrinks where much is. Rows are put in order second by second, until there are enough; only those
-that have the marks of what is looked for, and decoded are those that are needed. A second may hold
-tens of thousands, so whoever shares the event loop gets a turn after each ``AT_ONCE`` of them.
+shrinks where much is. Rows are put in order second by second, until there are enough: those that
+have the marks of what is looked for. Only what a page needs is decoded as a whole. A second may
+hold tens of thousands, so whoever shares the event loop gets a turn after each ``AT_ONCE`` of them.
 
 A page reads about ``ROWS_MAX`` rows and ``SPANS_MAX`` spans at most: it may come back short, or
 even empty, and still name a next one. A cursor is a place in the log (a row's id, or the beginning
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -72,10 +72,9 @@ async def page_of(
         found = 0
         for records in _seconds(chunks):
             found += len(records)
-            async for row in _taken(records, asked, first_id(since_ms), end):
-                rows.append(row)
-                if len(rows) > rows_max:
-                    return Page(tuple(rows[:-1]), rows[-2].id)
+            rows += await _taken(records, asked, first_id(since_ms), end, rows_max + 1 - len(rows))
+            if len(rows) > rows_max:
+                return Page(tuple(rows[:-1]), rows[-2].id)
             if len(rows) > asked.limit:
                 return Page(tuple(rows), first_id(_second(rows[-1]) * SLOT_MS))
         if stop_s <= first_s:
@@ -166,18 +165,22 @@ def _records(chunks: Iterable[Document]) -> list[bytes]:
 
 
 async def _taken(
-    records: Iterable[bytes], asked: Asked, start: str, end: str
-) -> AsyncIterator[AttemptRow]:
-    """Yield the rows of a second that are asked for, newest first, of ``start`` to ``end``."""
+    records: Iterable[bytes], asked: Asked, start: str, end: str, most: int
+) -> list[AttemptRow]:
+    """Return the newest rows of a second that are asked for, of ``start`` to ``end``."""
     marks = asked.chosen.marks()
     marked = [record for record in records if all(mark in record for mark in marks)]
     inside = [one for one in await _newest_first(marked) if start <= one[0] < end]
+    taken: list[AttemptRow] = []
     for number, (row_id, record) in enumerate(inside, 1):
         attempt = decode_attempt(record)
         if asked.chosen.takes(attempt):
-            yield AttemptRow(row_id, attempt)
+            taken.append(AttemptRow(row_id, attempt))
+            if len(taken) == most:
+                break
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
+    return taken
 
 
 async def _newest_first(records: Sequence[bytes]) -> list[tuple[str, bytes]]:
