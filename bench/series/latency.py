@@ -72,24 +72,19 @@ async def half(rig: Rig, quick: bool) -> Figures:
     return await paced(rig, quick, name="B50", rate_per_s=rate_per_s)
 
 
-def _case(rate_per_s: int) -> Case:
-    name = f"B{rate_per_s}"
-    title = f"{rate_per_s:,} events/s"
-    return Case(name, title, partial(paced, name=name, rate_per_s=rate_per_s))
-
-
-def _lingering(rate_per_s: int) -> Case:
-    name = f"B{rate_per_s}-linger"
-    title = f"{rate_per_s:,} events/s, a linger of {KAFKA_LINGER_MS} ms"
-    measure = partial(paced, name=name, rate_per_s=rate_per_s, linger_ms=KAFKA_LINGER_MS)
+def _case(rate_per_s: int, linger_ms: int = 0) -> Case:
+    name, title = f"B{rate_per_s}", f"{rate_per_s:,} events/s"
+    if linger_ms:
+        name, title = f"{name}-linger", f"{title}, a linger of {linger_ms} ms"
+    measure = partial(paced, name=name, rate_per_s=rate_per_s, linger_ms=linger_ms)
     return Case(name, title, measure)
 
 
 CASES: Final = (
     _case(100),
     _case(1_000),
-    _lingering(1_000),
+    _case(1_000, KAFKA_LINGER_MS),
     _case(5_000),
-    _lingering(5_000),
+    _case(5_000, KAFKA_LINGER_MS),
     Case("B50%", "50 % of the maximum", half),
 )

@@ -112,3 +112,8 @@ def merge(rows: dict[str, bytes], records: Iterable[bytes]) -> None:
     """
     for record in records:
         rows.setdefault(delivery_id_in(record), record)
+
+
+def row_of(row_id: str, record: bytes) -> AttemptRow:
+    """Return the row with this id, which is stored as ``record``."""
+    return AttemptRow(row_id, decode_attempt(record))

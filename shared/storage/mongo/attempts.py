@@ -15,14 +15,13 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.errors import BulkWriteError
 
 from shared.models import ids
-from shared.models.attempts import decode_attempt
 from shared.models.errors import Outage
 from shared.models.searches import Asked
-from shared.storage.chunks import SLOT_MS, AttemptRow, Chunk, Logged, chunk_up
+from shared.storage.chunks import SLOT_MS, AttemptRow, Chunk, Logged, chunk_up, row_of
 from shared.storage.mongo.client import DAY_MS, DUPLICATE_KEY, Document, Mongo, outages
 from shared.storage.mongo.indexes import ASCENDING, Index
 from shared.storage.mongo.log_rules import LogRules
-from shared.storage.mongo.log_spans import Page, of_second, page_of, records_of
+from shared.storage.mongo.log_spans import Page, newest_first, of_second, page_of, records_of
 
 CHUNKS: Final = "log_chunks"
 
@@ -128,10 +127,8 @@ class AttemptLog:
             return None
         owner = {"endpoint_id": endpoint_id}
         chunks = await of_second(self._collection, owner, due_ms // SLOT_MS)
-        for row_id, record in await records_of(chunks):
-            if row_id == delivery_id:
-                return AttemptRow(row_id, decode_attempt(record))
-        return None
+        rows = await newest_first(records_of(chunks))
+        return next((row_of(*one) for one in rows if one[0] == delivery_id), None)
 
 
 def _document(chunk: Chunk, retention_ms: int) -> Document:

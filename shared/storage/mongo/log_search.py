@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.models import ids
-from shared.models.attempts import Attempt, decode_attempt
+from shared.models.attempts import Attempt
 from shared.models.jobs import Resend
 from shared.models.searches import Asked, AttemptFilter
-from shared.storage.chunks import SLOT_MS, AttemptRow
+from shared.storage.chunks import SLOT_MS, AttemptRow, row_of
 from shared.storage.mongo.attempts import CHUNKS
 from shared.storage.mongo.client import DAY_MS, Document, Mongo, outages
 from shared.storage.mongo.log_spans import (
     SPAN_S_MIN,
     Page,
+    newest_first,
     next_span_s,
     oldest_chunks,
     page_of,
@@ -71,9 +72,9 @@ class LogSearch:
         while from_s < stop_s and read < EVENT_ROWS_MAX:
             to_s = min(stop_s, from_s + span_s)
             chunks, to_s = await oldest_chunks(self._collection, owner, from_s, to_s)
-            found = await records_of(chunks)
-            marked = (_row(*one) for one in found if mark in one[1])
-            rows = [row for row in marked if _begins(row, event_id)]
+            found = records_of(chunks)
+            marked = await newest_first([record for record in found if mark in record])
+            rows = [row for one in marked if _begins(row := row_of(*one), event_id)]
             read, from_s = read + len(found), to_s
             if rows:
                 rows.sort(key=lambda row: (row.attempt.endpoint_id, row.id))
@@ -120,7 +121,8 @@ class LogSearch:
             where = {"workspace_id": workspace_id, "due_s": {"$in": some}}
             with outages():
                 chunks: list[Document] = await self._collection.find(where).to_list(None)
-            rows += [_row(*one) for one in await records_of(chunks) if one[0] in wanted]
+            stored = await newest_first(records_of(chunks))
+            rows += [row_of(*one) for one in stored if one[0] in wanted]
         return rows
 
 
@@ -128,10 +130,6 @@ def _next_ids(attempts: Iterable[Attempt]) -> dict[str, int]:
     """Return the ids of the attempts that follow these, with the second in which they are due."""
     following = (attempt.next_id() for attempt in attempts)
     return {row_id: ids.time_ms_of(row_id) // SLOT_MS for row_id in following if row_id}
-
-
-def _row(row_id: str, record: bytes) -> AttemptRow:
-    return AttemptRow(row_id, decode_attempt(record))
 
 
 def _begins(row: AttemptRow, event_id: str) -> bool:

@@ -24,9 +24,8 @@ import msgspec
 from pymongo import ASCENDING, DESCENDING
 
 from shared.models import ids
-from shared.models.attempts import decode_attempt
 from shared.models.searches import Asked
-from shared.storage.chunks import SLOT_MS, AttemptRow, merge, unpack
+from shared.storage.chunks import SLOT_MS, AttemptRow, merge, row_of, unpack
 from shared.storage.mongo.client import Collection, Document, outages
 
 ROWS_MAX: Final = 1_000
@@ -60,8 +59,10 @@ async def page_of(
     where = {**owner, "failed": True} if asked.chosen.status == "failed" else owner
     latest_ms = now_ms + AHEAD_MS
     newest_ms = latest_ms if asked.until_ms is None else min(asked.until_ms, latest_ms)
+    start = first_id(since_ms)
     end = min(first_id(newest_ms), asked.before or _BEHIND_ALL)
     stop_s, first_s = _stop_s(end), since_ms // SLOT_MS
+    marks = asked.chosen.marks()
     rows_max = WHOLE_ROWS_MAX if asked.whole_seconds else asked.limit
     rows: list[AttemptRow] = []
     read, span_s = 0, SPAN_S_MIN
@@ -72,7 +73,8 @@ async def page_of(
         found = 0
         for records in _seconds(chunks):
             found += len(records)
-            rows += await _taken(records, asked, first_id(since_ms), end, rows_max + 1 - len(rows))
+            marked = [record for record in records if all(mark in record for mark in marks)]
+            rows += await _taken(marked, asked, start, end, rows_max + 1 - len(rows))
             if len(rows) > rows_max:
                 return Page(tuple(rows[:-1]), rows[-2].id)
             if len(rows) > asked.limit:
@@ -121,9 +123,20 @@ async def of_second(collection: Collection, where: Document, second: int) -> lis
     return found
 
 
-async def records_of(chunks: Iterable[Document]) -> list[tuple[str, bytes]]:
-    """Return the rows of whole seconds by id, newest first, as they are stored."""
-    return await _newest_first(_records(chunks))
+def records_of(chunks: Iterable[Document]) -> list[bytes]:
+    """Return the records in these chunks, in the chunks' order."""
+    ordered = sorted(chunks, key=lambda chunk: str(chunk["_id"]))
+    return [record for chunk in ordered for record in unpack(chunk["attempts"])]
+
+
+async def newest_first(records: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    """Return the rows of some seconds by id, each as it comes first, the newest row first."""
+    rows: dict[str, bytes] = {}
+    for start in range(0, len(records), AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        merge(rows, records[start : start + AT_ONCE])
+    return sorted(rows.items(), reverse=True)
 
 
 def next_span_s(span_s: int, rows: int) -> int:
@@ -156,41 +169,24 @@ async def _chunks(
 def _seconds(chunks: Iterable[Document]) -> Iterator[list[bytes]]:
     """Yield the records of each second; the chunks come with their newest second first."""
     for _, group in itertools.groupby(chunks, key=lambda chunk: int(chunk["due_s"])):
-        yield _records(group)
-
-
-def _records(chunks: Iterable[Document]) -> list[bytes]:
-    ordered = sorted(chunks, key=lambda chunk: str(chunk["_id"]))
-    return [record for chunk in ordered for record in unpack(chunk["attempts"])]
+        yield records_of(group)
 
 
 async def _taken(
-    records: Iterable[bytes], asked: Asked, start: str, end: str, most: int
+    records: Sequence[bytes], asked: Asked, start: str, end: str, most: int
 ) -> list[AttemptRow]:
     """Return the newest rows of a second that are asked for, of ``start`` to ``end``."""
-    marks = asked.chosen.marks()
-    marked = [record for record in records if all(mark in record for mark in marks)]
-    inside = [one for one in await _newest_first(marked) if start <= one[0] < end]
+    inside = [one for one in await newest_first(records) if start <= one[0] < end]
     taken: list[AttemptRow] = []
-    for number, (row_id, record) in enumerate(inside, 1):
-        attempt = decode_attempt(record)
-        if asked.chosen.takes(attempt):
-            taken.append(AttemptRow(row_id, attempt))
+    for number, one in enumerate(inside, 1):
+        row = row_of(*one)
+        if asked.chosen.takes(row.attempt):
+            taken.append(row)
             if len(taken) == most:
                 break
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
     return taken
-
-
-async def _newest_first(records: Sequence[bytes]) -> list[tuple[str, bytes]]:
-    """Return the rows of some seconds by id, each as it comes first, the newest row first."""
-    rows: dict[str, bytes] = {}
-    for start in range(0, len(records), AT_ONCE):
-        if start:
-            await asyncio.sleep(0)
-        merge(rows, records[start : start + AT_ONCE])
-    return sorted(rows.items(), reverse=True)
 
 
 def _second(row: AttemptRow) -> int:
